@@ -1,0 +1,64 @@
+VENV ?= .venv
+PYTHON ?=
+WORKERS ?= 2
+BIN := $(VENV)/bin
+
+# Where it is set, importing JAX, Flax and TFDS takes 20 seconds instead of 7.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help
+help: ## Show this help
+	@echo "make TARGET [PYTHON=python3.12] [VENV=.venv]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: demo
+demo: venv-demo ## Train a small model on the CPU and write a report (DEMO_ARGS=...)
+	$(BIN)/python -m train demo $(DEMO_ARGS)
+
+.PHONY: test
+test: venv-test ## Run the tests (PYTEST_ARGS="-k focal", WORKERS=0 for one process)
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: venv-test ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pyright --pythonpath $(BIN)/python
+
+.PHONY: format
+format: venv-test ## Format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: venv-test ## Time the losses against their peers (BENCH_ARGS=...)
+	$(BIN)/python -m bench $(BENCH_ARGS)
+
+.PHONY: venv
+venv: venv-test ## Make .venv with everything that the other targets need
+
+.PHONY: venv-bootstrap venv-demo venv-library venv-test
+# The requirements of the tests hold those of the demo.
+venv-demo:
+	@.ci/venv $(VENV) $(if $(wildcard $(VENV)/.installed-test),test,demo) $(PYTHON)
+venv-bootstrap venv-library venv-test: venv-%:
+	@.ci/venv $(VENV) $* $(PYTHON)
+
+# In this order: what is pinned in test.txt constrains the others.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command "make requirements" pyproject.toml
+
+.PHONY: requirements
+requirements: venv-bootstrap ## Pin the requirements anew (UPGRADE=1 for the newest versions)
+	$(COMPILE) --extra train --group test --group dev --group bootstrap \
+		-o requirements/test.txt $(if $(UPGRADE),--upgrade)
+	$(COMPILE) --extra train -c requirements/test.txt -o requirements/demo.txt
+	$(COMPILE) --group test -c requirements/test.txt -o requirements/library.txt
+	$(subst pyproject.toml,,$(COMPILE)) --group bootstrap \
+		-c requirements/test.txt -o requirements/bootstrap.txt
+
+.PHONY: clean
+clean: ## Remove the virtual environments, caches and build products (not runs/)
+	rm -rf .venv .venv-newest build dist .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

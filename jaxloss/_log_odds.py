@@ -1,0 +1,188 @@
+r"""The label's log-odds: the primitive under every softmax loss of this library.
+
+With $u = z_y - \log\sum_{k\ne y} e^{z_k}$ the softmax gives $p_y = \sigma(u)$ and
+$1 - p_y = \sigma(-u)$, both without cancellation however sure the model is. A
+multi-class problem has become a binary one, and a loss is a curve $\ell(u)$ whose
+gradient is
+
+$$\frac{\partial\ell}{\partial z_y} = \ell'(u), \qquad
+  \frac{\partial\ell}{\partial z_k} = -\ell'(u)\, r_k, \quad
+  r_k = \frac{e^{z_k}}{\sum_{j\ne y} e^{z_j}}, \quad r_y = 0.$$
+
+`r`, the softmax over the rivals of the label, is the only thing kept for the backward
+pass.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.custom_batching import custom_vmap
+from jaxtyping import Float, Integer
+
+from jaxloss._checks import check_logits_labels
+
+_Parts = tuple[Array, Array, Array]  # z_y - top, exp(z - top) of the rivals, their sum
+
+
+def label_log_odds(
+    logits: Float[Array, "*batch classes"], labels: Integer[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    r"""Log-odds of the label, $u = z_y - \log\sum_{k\ne y} e^{z_k}$, so
+    $p_y = \sigma(u)$.
+
+    $$\frac{\partial u}{\partial z_y} = 1, \qquad
+      \frac{\partial u}{\partial z_k} = -\frac{p_k}{1 - p_y} \quad (k \ne y).$$
+
+    Exact for any gap between the logits: relative error of a few ulp where `log(p / (1
+    - p))` has long overflowed. Logits of $-\infty$ take a class out; if that leaves the
+    label without a rival, $u = +\infty$ with a zero gradient on the rivals.
+
+    Args:
+        logits: unnormalized scores. float16 and bfloat16 are computed in float32.
+        labels: class ids in `[0, classes)`. Any other id, such as -1 or -100 for
+            padding, gives NaN for its example alone, and no gradient.
+    Returns:
+        One log-odds per example, in the dtype of the logits.
+    Raises:
+        TypeError: logits that are not floating, labels that are not integers.
+        ValueError: labels whose shape is not that of the logits without the class axis.
+
+    >>> label_log_odds(jnp.array([2.0, 0.0, 0.0]), jnp.array(0)).round(4)  # 2 - log 2
+    Array(1.3069, dtype=float32)
+    """
+    return apply_curve(lambda u: u, logits, labels)
+
+
+def apply_curve(
+    curve: Callable[[Array], Array],
+    logits: Array,
+    labels: Array,
+    *,
+    shift: Array | None = None,
+    label_offset: Array | None = None,
+) -> Array:
+    """`curve(u)` for each example: what every softmax loss is made of.
+
+    Args:
+        curve: function of the log-odds.
+        logits: `[*batch, classes]`.
+        labels: `[*batch]`.
+        shift: added to the logits first; any shape that broadcasts against them.
+        label_offset: likewise; its entry at the label is added to the log-odds.
+    """
+    logits, labels = check_logits_labels(logits, labels)
+    valid = _is_class(logits, labels)
+    u, _ = _log_odds_and_rivals(logits, shift, labels)
+    if label_offset is not None:
+        u = u + jnp.squeeze(_at_label(label_offset, labels), -1)
+    # The inner select keeps what stands beside an invalid label out of every gradient,
+    # the hyper-parameters' included: 0 * NaN is NaN. The outer one makes its loss loud.
+    losses = curve(jnp.where(valid, u, 0))
+    return jnp.where(valid, losses, jnp.nan).astype(logits.dtype)
+
+
+def wide(dtype: jnp.dtype) -> jnp.dtype:
+    """The dtype to compute in: float32, or float64 if that is what came in."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+@jax.custom_jvp
+def _log_odds_and_rivals(
+    logits: Array, shift: Array | None, labels: Array
+) -> tuple[Array, Array]:
+    """Exact: the log-odds, the softmax over the rivals, and all their derivatives."""
+    label, exps, total = _parts(logits, shift, labels)
+    valid = _is_class(logits, labels)[..., None] & (total > 0)
+    rivals = jnp.where(valid, exps / total, 0)
+    return jnp.squeeze(label - jnp.log(total), -1), rivals
+
+
+@_log_odds_and_rivals.defjvp
+def _log_odds_and_rivals_jvp(primals, tangents):
+    logits, shift, labels = primals
+    u, rivals = _log_odds_and_rivals(logits, shift, labels)
+    dz = _shifted(*tangents[:2])
+    mean = jnp.sum(rivals * dz, axis=-1)
+    du = jnp.squeeze(_at_label(dz, labels), -1) - mean
+    return (u, rivals), (du, rivals * (dz - mean[..., None]))
+
+
+@custom_vmap
+def _parts(logits: Array, shift: Array | None, labels: Array) -> _Parts:
+    return _on_cpu(_gathered, _masked, logits, shift, labels)
+
+
+@_parts.def_vmap
+def _parts_vmap(axis_size, in_batched, *args):
+    """One more batch axis: left to `vmap`, the `cond` in `_gathered` would run both
+    ways."""
+
+    def with_axis(x, batched):
+        return x if batched else jnp.broadcast_to(x, (axis_size, *x.shape))
+
+    return _parts(*jax.tree.map(with_axis, args, tuple(in_batched))), (True,) * 3
+
+
+def _masked(logits: Array, shift: Array | None, labels: Array) -> _Parts:
+    """The definition: masks fuse with what stands around them and shard freely."""
+    z = _shifted(logits, shift)
+    others = jnp.where(_is_label(z, labels), -jnp.inf, z)
+    top = jnp.max(others, axis=-1, keepdims=True)
+    top = jnp.where(jnp.isneginf(top), 0, top)  # no rival: -inf - -inf is NaN
+    exps = jnp.exp(others - top)
+    return _at_label(z, labels) - top, exps, jnp.sum(exps, axis=-1, keepdims=True)
+
+
+def _gathered(logits: Array, shift: Array | None, labels: Array) -> _Parts:
+    """The same, faster on CPUs: one exp per logit, against the largest logit of the
+    row.
+
+    A label far above its rivals underflows them; then the whole batch takes `_masked`.
+    Underflow drops at most `tiny` per class, hence the bound that keeps its share below
+    eps.
+    """
+    z = _shifted(logits, shift)
+    top = jnp.max(z, axis=-1, keepdims=True)
+    exps = jnp.put_along_axis(
+        jnp.exp(z - top), labels[..., None], 0, axis=-1, inplace=False, mode="clip"
+    )
+    total = jnp.sum(exps, axis=-1, keepdims=True)
+    info = jnp.finfo(z.dtype)
+    lost = jnp.any(total < z.shape[-1] * info.tiny / info.eps)
+    parts = _at_label(z, labels) - top, exps, total
+    # `_masked` shifts the logits again: given z, XLA would have to write it out for it.
+    return jax.lax.cond(lost, lambda: _masked(logits, shift, labels), lambda: parts)
+
+
+def _shifted(logits: Array, shift: Array | None) -> Array:
+    z = logits.astype(wide(logits.dtype))
+    return z if shift is None else z + shift
+
+
+def _at_label(values: Array, labels: Array) -> Array:
+    """Each row's entry at its label, with the class axis kept."""
+    return _on_cpu(
+        lambda v, y: jnp.take_along_axis(v, y[..., None], axis=-1, mode="clip"),
+        lambda v, y: jnp.sum(jnp.where(_is_label(v, y), v, 0), axis=-1, keepdims=True),
+        values,
+        labels,
+    )
+
+
+def _on_cpu(gathers: Callable, masks: Callable, *args: Any) -> Any:
+    """`gathers` on CPUs, `masks` on accelerators and where a mesh has explicit axes."""
+    if any(jax.typeof(x).sharding.mesh.explicit_axes for x in jax.tree.leaves(args)):
+        return masks(*args)
+    return jax.lax.platform_dependent(*args, cpu=gathers, default=masks)
+
+
+def _is_label(z: Array, labels: Array) -> Array:
+    row = (1,) * (z.ndim - 1) + z.shape[-1:]
+    return jax.lax.broadcasted_iota(labels.dtype, row, z.ndim - 1) == labels[..., None]
+
+
+def _is_class(logits: Array, labels: Array) -> Array:
+    return (labels >= 0) & (labels < logits.shape[-1])

@@ -1,0 +1,315 @@
+"""Long tails: shifts of the logits by class frequency or by accumulated gradient.
+
+A shift moves the decision boundary, a curve says how much an example counts; so
+`generalized_cross_entropy(adjust_logits(logits, log_prior=...), labels)` is a loss for
+long tails with noisy labels.
+"""
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+from jaxtyping import Float, Integer
+
+from jaxloss import curves
+from jaxloss._checks import (
+    check_logits,
+    check_logits_labels,
+    check_per_class,
+    check_range,
+    check_shape,
+    describe,
+)
+from jaxloss._log_odds import apply_curve, wide
+
+
+def class_log_prior(
+    counts: Float[Array, " classes"] | Integer[Array, " classes"],
+    *,
+    smoothing: ArrayLike = 0.0,
+) -> Float[Array, " classes"]:
+    r"""Log-frequency of each class, $\log\pi_j = \log\frac{n_j + s}{\sum_k (n_k + s)}$.
+
+    Args:
+        counts: training examples per class, at least 0.
+        smoothing: s, added to every count. With 0 an empty class gets $-\infty$:
+            `adjust_logits` then takes it out of the softmax of the other classes and
+            `posthoc_adjust_logits` never predicts it. With 1 (Laplace) it stays in
+            play.
+    Returns:
+        Log-probabilities, float32 or wider.
+    Raises:
+        ValueError: counts that are not a vector, are negative, or are all zero.
+
+    >>> class_log_prior(jnp.array([3, 1, 0])).round(4)
+    Array([-0.2877, -1.3863,    -inf], dtype=float32)
+    """
+    counts = jnp.asarray(counts)
+    if counts.ndim != 1:
+        raise ValueError(f"counts must be [classes], got {describe(counts)}")
+    check_range("counts", counts, 0, float("inf"), open_high=True)
+    smoothed = counts.astype(wide(jnp.result_type(counts, float))) + smoothing
+    total = jnp.sum(smoothed)
+    check_range("the sum of counts", total, 0, float("inf"), open_low=True)
+    return jnp.log(smoothed) - jnp.log(total)
+
+
+def adjust_logits(
+    logits: Float[Array, "*batch classes"],
+    *,
+    log_prior: Float[Array, " classes"],
+    tau: ArrayLike = 1.0,
+) -> Float[Array, "*batch classes"]:
+    r"""For training: $z + \tau \log\pi$.
+
+    A model trained on any softmax loss of these predicts with its plain $z$; adding the
+    prior again at test time undoes it.
+
+    Args:
+        logits: unnormalized scores.
+        log_prior: log class frequencies; a constant offset does not matter. A class at
+            $-\infty$ (no examples) leaves the softmax, unless tau is 0.
+        tau: strength; 0 leaves the logits alone, 1 is consistent for the balanced
+            error. May be traced.
+    Returns:
+        Shifted logits, in the dtype of the logits.
+    Raises:
+        ValueError: log_prior that is not `[classes]`.
+    Source: Menon et al., "Long-tail learning via logit adjustment", ICLR 2021,
+        arXiv:2007.07314, eq. 10.
+
+    >>> adjust_logits(jnp.zeros(2), log_prior=jnp.array([-1.0, -3.0]), tau=2.0)
+    Array([-2., -6.], dtype=float32)
+    """
+    logits = check_logits(logits)
+    shift = _class_shift(logits, log_prior, tau)
+    return (logits.astype(wide(logits.dtype)) + shift).astype(logits.dtype)
+
+
+def posthoc_adjust_logits(
+    logits: Float[Array, "*batch classes"],
+    *,
+    log_prior: Float[Array, " classes"],
+    tau: ArrayLike = 1.0,
+) -> Float[Array, "*batch classes"]:
+    r"""For prediction with a model trained on plain cross-entropy: $z - \tau \log\pi$.
+
+    Args:
+        logits: unnormalized scores.
+        log_prior: log class frequencies of the training set. A class at $-\infty$ (no
+            examples) is never predicted, unless tau is 0.
+        tau: strength; choose it on validation data, 1 by default. May be traced.
+    Returns:
+        Shifted logits, in the dtype of the logits; predict their argmax.
+    Raises:
+        ValueError: log_prior that is not `[classes]`.
+    Source: Menon et al., ICLR 2021, arXiv:2007.07314, eq. 9.
+
+    >>> posthoc_adjust_logits(jnp.zeros(2), log_prior=jnp.array([-1.0, -3.0]))
+    Array([1., 3.], dtype=float32)
+    """
+    logits = check_logits(logits)
+    shift = _class_shift(logits, log_prior, tau)
+    shift = jnp.where(jnp.isneginf(shift), shift, -shift)
+    return (logits.astype(wide(logits.dtype)) + shift).astype(logits.dtype)
+
+
+def logit_adjusted_cross_entropy(
+    logits: Float[Array, "*batch classes"],
+    labels: Integer[Array, "*batch"],
+    *,
+    log_prior: Float[Array, " classes"],
+    tau: ArrayLike = 1.0,
+) -> Float[Array, "*batch"]:
+    r"""Logit adjustment: the cross-entropy of $z + \tau \log\pi$; predict with plain
+    $z$.
+
+    $$\ell = \log\Big(1 + \sum_{k \ne y} \big(\tfrac{\pi_k}{\pi_y}\big)^\tau
+      e^{z_k - z_y}\Big), \qquad
+      \frac{\partial\ell}{\partial z_k} = \tilde p_k - [k = y], \quad
+      \tilde p = \mathrm{softmax}(z + \tau \log\pi).$$
+
+    Args:
+        logits: unnormalized scores.
+        labels: class ids in `[0, classes)`; NaN for any other.
+        log_prior: as in `adjust_logits`; `log(counts)` will do (balanced softmax).
+        tau: strength; 0 is cross-entropy. May be traced.
+    Returns:
+        One loss per example.
+    Raises:
+        TypeError, ValueError: as `label_log_odds`; log_prior that is not `[classes]`.
+    Source: Menon et al., ICLR 2021, arXiv:2007.07314, eq. 10. The released code adds
+        1e-12 to $\pi^\tau$ inside the log; ours does not.
+
+    >>> z, y, log_prior = jnp.zeros(2), jnp.array(1), jnp.log(jnp.array([0.75, 0.25]))
+    >>> logit_adjusted_cross_entropy(z, y, log_prior=log_prior).round(4)
+    Array(1.3863, dtype=float32)
+    """
+    logits, labels = check_logits_labels(logits, labels)
+    shift = _class_shift(logits, log_prior, tau)
+    return apply_curve(curves.cross_entropy, logits, labels, shift=shift)
+
+
+def margin_cross_entropy(
+    logits: Float[Array, "*batch classes"],
+    labels: Integer[Array, "*batch"],
+    *,
+    margin: Float[Array, "classes classes"],
+) -> Float[Array, "*batch"]:
+    r"""Cross-entropy with a margin for each pair of label and rival.
+
+    $$\ell = \log\Big(1 + \sum_{k \ne y} e^{\Delta_{yk} + z_k - z_y}\Big), \qquad
+      \frac{\partial\ell}{\partial z_k} = \tilde p_k - [k = y], \quad
+      \tilde p = \mathrm{softmax}(z + \Delta_{y\cdot}).$$
+
+    $\Delta_{yk} = \tau\log(\pi_k/\pi_y)$ is logit adjustment, a margin of the label
+    alone is LDAM, one of the rival alone equalization. The factor $\alpha_y$ of the
+    paper is a sample
+    weight: multiply the result.
+
+    Args:
+        logits: unnormalized scores.
+        labels: class ids in `[0, classes)`; NaN for any other.
+        margin: row = label, column = rival; the diagonal is ignored, $-\infty$ takes
+            the rival out.
+    Returns:
+        One loss per example.
+    Raises:
+        TypeError, ValueError: as `label_log_odds`; margin that is not
+            `[classes, classes]`.
+    Source: Menon et al., ICLR 2021, arXiv:2007.07314, eq. 11.
+
+    >>> z, y, margin = jnp.array([1.0, 0.0]), jnp.array(0), jnp.array([[0.0, 1.0]] * 2)
+    >>> margin_cross_entropy(z, y, margin=margin).round(4)
+    Array(0.6931, dtype=float32)
+    """
+    logits, labels = check_logits_labels(logits, labels)
+    margin = jnp.asarray(margin)
+    check_shape("margin", margin, logits.shape[-1:] * 2, logits)
+    margin = jnp.where(jnp.eye(logits.shape[-1], dtype=bool), 0, margin)
+    shift = margin.at[labels].get(mode="clip")
+    return apply_curve(curves.cross_entropy, logits, labels, shift=shift)
+
+
+def gala(
+    logits: Float[Array, "*batch classes"],
+    labels: Integer[Array, "*batch"],
+    *,
+    positive: Float[Array, " classes"],
+    negative: Float[Array, " classes"],
+    lambda1: ArrayLike = 1.0,
+    lambda2: ArrayLike = 1.0,
+    epsilon: ArrayLike = 1e-3,
+) -> Float[Array, "*batch"]:
+    r"""Gradient-aware logit adjustment: margins from accumulated gradients.
+
+    $$\ell = \mathrm{CE}(F, y), \qquad F_y = z_y, \qquad
+      F_k = z_k + \lambda_1 \log(\theta_k + \epsilon)
+      - \lambda_2 \log(\phi_y + \epsilon) \quad (k \ne y),$$
+    $$\frac{\partial\ell}{\partial z_k} = \mathrm{softmax}(F)_k - [k = y].$$
+
+    The margins are of the label's log-odds, so `gala_objective` is what keeps the sums;
+    predict with plain $z$.
+
+    Args:
+        logits: unnormalized scores.
+        labels: class ids in `[0, classes)`; NaN for any other.
+        positive: $\theta$, accumulated |gradient| of each logit by examples of its
+            class.
+        negative: $\phi$, accumulated |gradient| that examples of each class put on all
+            the other logits. For softmax losses it equals `positive`.
+        lambda1: weight of $\theta$; may be traced.
+        lambda2: weight of $\phi$; may be traced.
+        epsilon: added inside the logs, positive.
+    Returns:
+        One loss per example.
+    Raises:
+        TypeError, ValueError: as `label_log_odds`; positive or negative that are not
+            `[classes]`.
+    Source: Zhang et al., "Gradient-Aware Logit Adjustment Loss for Long-tailed
+        Classifier", ICASSP 2024, arXiv:2403.09036. The released code adds the margin to
+        the label too, where $\phi$ cancels: that is `logit_adjusted_cross_entropy` with
+        log_prior $\log(\theta + \epsilon)$ and tau $\lambda_1$.
+
+    >>> z, y, sums = jnp.zeros(2), jnp.array(1), jnp.array([1.0, 0.5])
+    >>> gala(z, y, positive=sums, negative=sums, epsilon=0.0).round(4)
+    Array(1.0986, dtype=float32)
+    """
+    logits, labels = check_logits_labels(logits, labels)
+    theta = check_per_class("positive", positive, logits)
+    phi = check_per_class("negative", negative, logits)
+    rival = jnp.log(theta + epsilon) * lambda1
+    label = jnp.log(phi + epsilon) * lambda2
+    return apply_curve(
+        curves.cross_entropy,
+        logits,
+        labels,
+        shift=rival,
+        label_offset=label - rival,  # of the shift, the label's own share goes back
+    )
+
+
+def rebalance_predictions(
+    probabilities: Float[Array, "*batch classes"], *, tau: ArrayLike = 1.0
+) -> Float[Array, "*batch classes"]:
+    r"""Scores $s_{ij} = P_{ij} / (\sum_i P_{ij})^\tau$ over a whole evaluation set.
+
+    Transductive: the score of an example depends on the others, and the method assumes
+    that the set is balanced. Say so beside the numbers.
+
+    Args:
+        probabilities: softmax outputs of the whole set.
+        tau: strength; the paper uses 1.4 to 1.7. May be traced.
+    Returns:
+        Scores whose argmax is the prediction; rows do not sum to 1.
+    Raises:
+        ValueError: probabilities without a class axis.
+    Source: Zhang et al., ICASSP 2024, arXiv:2403.09036, "prediction re-balancing".
+
+    >>> rebalance_predictions(jnp.array([[0.8, 0.2], [0.7, 0.3]])).argmax(-1)
+    Array([0, 1], dtype=int32)
+    """
+    probabilities = check_logits(probabilities)
+    wider = probabilities.astype(wide(probabilities.dtype))
+    mass = jnp.sum(wider, axis=tuple(range(wider.ndim - 1)), keepdims=True)
+    scale = jnp.exp(-jnp.log(jnp.where(mass > 0, mass, 1)) * tau)  # 0 / 0 stays 0
+    return (wider * scale).astype(probabilities.dtype)
+
+
+def tau_normalize(
+    kernel: Float[Array, "features classes"], *, tau: ArrayLike
+) -> Float[Array, "features classes"]:
+    r"""Post-hoc weight normalisation: each class vector becomes
+    $w_j / \lVert w_j\rVert^\tau$.
+
+    Helps only where norms follow frequency, as they do under SGD with momentum and not
+    under Adam (Menon et al., section 3).
+
+    Args:
+        kernel: a column per class, as in Flax; the bias, if any, stays as it is.
+        tau: strength, 0 leaves the kernel alone; choose it on validation data.
+    Returns:
+        The rescaled kernel; a class vector of zeros stays zero.
+    Raises:
+        ValueError: a kernel that is not a matrix.
+    Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed
+        Recognition", ICLR 2020, arXiv:1910.09217, eq. 4.
+
+    >>> tau_normalize(jnp.array([[3.0, 0.0], [4.0, 2.0]]), tau=1.0).round(4)
+    Array([[0.6, 0. ],
+           [0.8, 1. ]], dtype=float32)
+    """
+    kernel = check_logits(kernel)
+    if kernel.ndim != 2:
+        raise ValueError(f"kernel must be [features, classes], got {describe(kernel)}")
+    wider = kernel.astype(wide(kernel.dtype))
+    square = jnp.sum(wider * wider, axis=0, keepdims=True)
+    scale = jnp.exp(-0.5 * jnp.log(jnp.where(square > 0, square, 1)) * tau)
+    return (wider * scale).astype(kernel.dtype)
+
+
+def _class_shift(logits: Array, log_prior: ArrayLike, tau: ArrayLike) -> Array:
+    """tau log pi, with 0 * -inf = 0 in value and gradient."""
+    log_prior = check_per_class("log_prior", log_prior, logits)
+    empty = jnp.isneginf(log_prior)
+    gone = jnp.where(jnp.asarray(tau) == 0, 0.0, -jnp.inf)
+    return jnp.where(empty, gone, tau * jnp.where(empty, 0, log_prior))

@@ -1,0 +1,1 @@
+"""The harness: trains, compares and reports with the losses of jaxloss."""
