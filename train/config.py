@@ -1,0 +1,154 @@
+"""What can be chosen on the command line: frozen dataclasses, one class per choice."""
+
+import dataclasses
+from typing import Literal
+
+from train import data
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossEntropy:
+    """Plain cross-entropy (ERM)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LogitAdjusted:
+    """Logit adjustment: cross-entropy of z + tau log pi."""
+
+    tau: float = 1.0
+    """Strength; 0 is cross-entropy, 1 is consistent for the balanced error."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Gala:
+    """Gradient-aware logit adjustment."""
+
+    lambda1: float = 1.0
+    """Weight of the accumulated positive gradient."""
+    lambda2: float = 1.0
+    """Weight of the accumulated negative gradient."""
+    epsilon: float = 1e-3
+    """Added to the sums inside the logs."""
+    decay: float = 1.0
+    """What the sums keep from step to step, in (0, 1]."""
+    variant: Literal["paper", "released", "released_once"] = "paper"
+    """Form of the margin and of the sums."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Focal:
+    """Focal loss: sure examples count less."""
+
+    gamma: float = 2.0
+    """At least 0, which is cross-entropy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanAbsoluteError:
+    """2 (1 - p_y): robust to symmetric noise, slow."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneralizedCrossEntropy:
+    """L_q: between cross-entropy and the mean absolute error."""
+
+    q: float = 0.7
+    """In (0, 1]; towards 0 cross-entropy, 1 half the mean absolute error."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TruncatedGce:
+    """Truncated L_q: prunes the examples the best model so far gives at most k."""
+
+    q: float = 0.7
+    """In (0, 1]."""
+    k: float = 0.5
+    """Probability of the label, in (0, 1), up to which an example is pruned."""
+    start: float = 1 / 3
+    """When to prune first, as a share of the epochs."""
+    every: float = 1 / 12
+    """How often to prune from then on, as a share of the epochs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Encouraging:
+    """Cross-entropy plus a bonus for well-classified examples."""
+
+    log_end: float = 0.75
+    """Probability, in (0, 1], from which the bonus goes on along its tangent."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GreedyEnsemble:
+    """Greedy gradient ensemble (GGE): fits what a colour-only model leaves over."""
+
+    form: Literal["exact", "relaxed", "softmax"] = "softmax"
+    """Of the pseudo-labels; exact and relaxed train with sigmoids."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneralGreedy:
+    """General greedy de-bias (GGD): from cross-entropy to GGE over the epochs."""
+
+    offset: float = 1 / 6
+    """Head start of the curriculum, as a share of the epochs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupWeighted:
+    """Oracle: cross-entropy with weight 1 / size of the example's (class, group)."""
+
+
+Loss = (
+    CrossEntropy
+    | LogitAdjusted
+    | Gala
+    | Focal
+    | MeanAbsoluteError
+    | GeneralizedCrossEntropy
+    | TruncatedGce
+    | Encouraging
+    | GreedyEnsemble
+    | GeneralGreedy
+    | GroupWeighted
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """Optax's optimizer and schedule."""
+
+    name: Literal["sgd", "adam"] = "sgd"
+    """SGD with Nesterov momentum 0.9, or Adam with decoupled weight decay."""
+    learning_rate: float = 0.1
+    """At the peak."""
+    weight_decay: float = 5e-4
+    """Of all parameters, per step and unit of learning rate."""
+    warmup: float = 0.05
+    """Linear warm-up, as a share of the steps."""
+    decay: Literal["cosine", "constant"] = "cosine"
+    """After the warm-up: to zero along a cosine, or not at all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """One training, whatever the loss and the data."""
+
+    widths: tuple[int, ...] = (128,)
+    """Hidden layers of the multi-layer perceptron [units]."""
+    epochs: int = 60
+    """Passes over the training set."""
+    batch_size: int = 64
+    """Examples per step; at most the training set."""
+    optimizer: Optimizer = Optimizer()
+    """Optimizer and schedule."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A data set and what happens to its labels or images."""
+
+    source: data.Source = data.Digits()
+    """Data set."""
+    corruption: data.Corruption = data.LongTail()
+    """What misbehaves."""

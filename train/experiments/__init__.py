@@ -1,0 +1,1 @@
+"""One file per paper: what it claims, the runs, the verdict."""

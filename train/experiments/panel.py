@@ -1,0 +1,85 @@
+"""What an experiment hands to the report: rows of numbers per seed, claims, a
+verdict."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from train.report.statistics import Interval, interval, paired
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One method: its value in each column, for every seed."""
+
+    name: str
+    values: dict[str, np.ndarray]
+    learning_rate: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A difference that a paper says is positive."""
+
+    text: str
+    difference: Interval
+
+    @property
+    def holds(self) -> bool:
+        return self.difference.low > 0
+
+    def __str__(self) -> str:
+        if self.holds:
+            verdict = "holds"
+        elif self.difference.high < 0:
+            verdict = "DOES NOT HOLD, the opposite does"
+        else:
+            verdict = "DOES NOT HOLD here: the interval contains 0"
+        return f"{self.text}: {self.difference} points, {verdict}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One experiment; the first row is the reference of the paired differences."""
+
+    name: str
+    title: str
+    setting: str
+    columns: tuple[str, ...]  # the first is the one the differences are taken in
+    rows: tuple[Row, ...]
+    claims: tuple[Claim, ...]
+    notes: tuple[str, ...] = ()
+    curves: dict[str, Any] = dataclasses.field(default_factory=dict)  # for the figure
+
+    def row(self, name: str) -> Row:
+        return next(row for row in self.rows if row.name == name)
+
+    def difference(self, row: Row) -> Interval | None:
+        """Of the first column to the reference's, unless it is the reference."""
+        column = self.columns[0]
+        if row is self.rows[0] or column not in row.values:
+            return None
+        return paired(row.values[column], self.rows[0].values[column])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON: every number per seed, and what was made of it."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "setting": self.setting,
+            "rows": [
+                {
+                    "name": row.name,
+                    "learning_rate": row.learning_rate,
+                    "values": {key: v.tolist() for key, v in row.values.items()},
+                    "intervals": {key: interval(v) for key, v in row.values.items()},
+                }
+                for row in self.rows
+            ],
+            "claims": [
+                {"text": c.text, "difference": c.difference, "holds": c.holds}
+                for c in self.claims
+            ],
+            "notes": self.notes,
+        }

@@ -1,0 +1,228 @@
+"""One training from data to predictions, pure from end to end, so it can be mapped.
+
+`fit` is what a comparison maps over seeds and learning rates; `train.loop` runs the
+same epochs one by one, to show and save what happens between them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jaxloss import Signals, metrics
+from train import config, data
+from train.models import Model, mlp
+from train.objectives import Facts, build_objective, needs_bias_model
+from train.step import Batch, Trainer, TrainState, init_state, predict, train_epoch
+
+
+class Progress(NamedTuple):
+    """A run between two epochs: where it is, and the best it has been on validation."""
+
+    state: TrainState
+    epoch: Array
+    best_params: Any
+    best_stats: Any
+    best_score: Array
+    best_epoch: Array
+
+
+class Fitted(NamedTuple):
+    """Leading axis of the history: epochs."""
+
+    history: dict[str, Array]  # loss, gradient_norm, and the accuracy on every split
+    last: dict[str, Array]  # logits of every evaluated split after the last epoch
+    best: dict[str, Array]  # and after the epoch that was best on validation
+    best_epoch: Array
+
+
+def fit(
+    loss: config.Loss,
+    options: config.Fit,
+    dataset: data.Dataset,
+    key: Array,
+    learning_rate: Array | None = None,
+) -> Fitted:
+    """Trains and evaluates on every split after every epoch.
+
+    Args:
+        loss: static.
+        options: static.
+        dataset: arrays, which may be traced.
+        key: of everything random.
+        learning_rate: in place of that of the options; may be traced.
+    """
+    trainer = make_trainer(loss, options, dataset, key, learning_rate)
+    train = as_batch(dataset.train)
+    progress = start(trainer, jax.random.fold_in(key, 0))
+
+    def body(progress, _):
+        return epoch(trainer, loss, options, dataset, train, progress)
+
+    progress, history = jax.lax.scan(body, progress, length=options.epochs)
+    return Fitted(
+        history,
+        evaluate(trainer.model, progress.state.params, progress.state.stats, dataset),
+        evaluate(trainer.model, progress.best_params, progress.best_stats, dataset),
+        progress.best_epoch,
+    )
+
+
+def make_trainer(
+    loss: config.Loss,
+    options: config.Fit,
+    dataset: data.Dataset,
+    key: Array,
+    learning_rate: Array | None = None,
+) -> Trainer:
+    train = dataset.train
+    model = mlp(train.image.shape[1:], options.widths, dataset.num_classes)
+    steps = total_steps(options, len(train.label))
+    bias_logits = None
+    if needs_bias_model(loss):
+        bias_logits = fit_colour_model(dataset, jax.random.fold_in(key, 1))
+    facts = Facts(
+        labels=jnp.asarray(train.label),
+        groups=jnp.asarray(train.group),
+        num_classes=dataset.num_classes,
+        num_groups=dataset.num_classes,
+        total_steps=steps,
+        bias_logits=bias_logits,
+    )
+    optimizer = make_optimizer(options.optimizer, steps, learning_rate)
+    return Trainer(model, optimizer, build_objective(loss, facts))
+
+
+def make_optimizer(
+    options: config.Optimizer, steps: int, learning_rate: Array | None = None
+) -> optax.GradientTransformation:
+    peak = options.learning_rate if learning_rate is None else learning_rate
+    warmup = round(options.warmup * steps)
+
+    def schedule(step):
+        ramp = jnp.minimum((step + 1) / (warmup + 1), 1)
+        done = jnp.clip((step - warmup) / max(steps - warmup, 1), 0, 1)
+        falling = 0.5 * (1 + jnp.cos(jnp.pi * done))
+        return peak * ramp * (falling if options.decay == "cosine" else 1)
+
+    if options.name == "adam":
+        return optax.adamw(schedule, weight_decay=options.weight_decay)
+    return optax.chain(
+        optax.add_decayed_weights(options.weight_decay),
+        optax.sgd(schedule, momentum=0.9, nesterov=True),
+    )
+
+
+def total_steps(options: config.Fit, size: int) -> int:
+    return options.epochs * (size // batch_size(options, size))
+
+
+def batch_size(options: config.Fit, size: int) -> int:
+    return min(options.batch_size, size)
+
+
+def start(trainer: Trainer, key: Array) -> Progress:
+    state = init_state(trainer, key)
+    zero = jnp.zeros((), jnp.int32)
+    worst = -jnp.ones(())
+    return Progress(state, zero, state.params, state.stats, worst, zero)
+
+
+def epoch(
+    trainer: Trainer,
+    loss: config.Loss,
+    options: config.Fit,
+    dataset: data.Dataset,
+    train: Batch,
+    progress: Progress,
+) -> tuple[Progress, dict[str, Array]]:
+    """Refreshes the objective when it is time, trains for an epoch, evaluates."""
+    state = progress.state
+    if isinstance(loss, config.TruncatedGce):
+        state = _prune(trainer, loss, options.epochs, train, progress)
+    size = batch_size(options, len(train.label))
+    state, numbers = train_epoch(trainer, size, state, train)
+    logits = evaluate(trainer.model, state.params, state.stats, dataset)
+    for name, split in splits(dataset).items():
+        numbers[name] = 1 - metrics.balanced_error(
+            logits[name], jnp.asarray(split.label)
+        )
+    better = numbers["validation"] > progress.best_score
+    params, stats, score, number = jax.tree.map(
+        lambda new, old: jnp.where(better, new, old),
+        (state.params, state.stats, numbers["validation"], progress.epoch + 1),
+        progress[2:],
+    )
+    return Progress(state, progress.epoch + 1, params, stats, score, number), numbers
+
+
+def _prune(
+    trainer: Trainer,
+    loss: config.TruncatedGce,
+    epochs: int,
+    train: Batch,
+    progress: Progress,
+) -> TrainState:
+    """The alternate search: at its epochs, prune with the best parameters so far."""
+    first, every = round(loss.start * epochs), max(round(loss.every * epochs), 1)
+    since = progress.epoch - max(first, 1)
+
+    def refresh(state):
+        best = progress.best_params, progress.best_stats
+        logits = predict(trainer.model, *best, train.image)
+        signals = Signals(logits, train.label, jnp.zeros_like(logits), train.index)
+        refreshed = trainer.objective.refresh(state.objective, signals)
+        return state._replace(objective=refreshed)
+
+    due = (since >= 0) & (since % every == 0)
+    return jax.lax.cond(due, refresh, lambda state: state, progress.state)
+
+
+def evaluate(
+    model: Model, params: Any, stats: Any, dataset: data.Dataset
+) -> dict[str, Array]:
+    return {
+        name: predict(model, params, stats, jnp.asarray(split.image))
+        for name, split in splits(dataset).items()
+    }
+
+
+def splits(dataset: data.Dataset) -> Mapping[str, data.Split]:
+    """Validation and the tests: everything that is evaluated."""
+    return {"validation": dataset.validation, **dataset.tests}
+
+
+def as_batch(split: data.Split) -> Batch:
+    index = jnp.arange(len(split.label))
+    return Batch(jnp.asarray(split.image), jnp.asarray(split.label), index)
+
+
+def fit_colour_model(dataset: data.Dataset, key: Array) -> Array:
+    """Bias logits of the training set from a net that sees the mean colour alone.
+
+    It knows the shortcut and cannot read the digit: the prior knowledge that GGE and
+    GGD start from. Trained with plain cross-entropy, on the training set.
+    """
+
+    def mean_colour(split: data.Split) -> data.Split:
+        colour = jnp.mean(jnp.asarray(split.image), axis=(1, 2), keepdims=True)
+        return split._replace(image=colour)
+
+    colours = dataset._replace(
+        train=mean_colour(dataset.train),
+        validation=mean_colour(dataset.validation),
+        tests={},
+    )
+    options = config.Fit(widths=(32,), epochs=30, batch_size=64)
+    trainer = make_trainer(config.CrossEntropy(), options, colours, key)
+    train = as_batch(colours.train)
+    size = batch_size(options, len(train.label))
+
+    def body(state, _):
+        return train_epoch(trainer, size, state, train)
+
+    state, _ = jax.lax.scan(body, init_state(trainer, key), length=options.epochs)
+    return predict(trainer.model, state.params, state.stats, train.image)

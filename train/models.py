@@ -1,0 +1,62 @@
+"""Flax modules, and how they leave Flax: a pair of pure functions."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from flax import nnx
+from jax import Array
+
+
+class Mlp(nnx.Module):
+    """Flattens the image; ReLU between the layers."""
+
+    def __init__(
+        self, features: int, widths: Sequence[int], classes: int, *, rngs: nnx.Rngs
+    ):
+        sizes = [features, *widths, classes]
+        self.layers = nnx.List(
+            nnx.Linear(a, b, rngs=rngs) for a, b in zip(sizes, sizes[1:], strict=False)
+        )
+
+    def __call__(self, images: Array) -> Array:
+        x = images.reshape(len(images), -1)
+        for layer in self.layers[:-1]:
+            x = nnx.relu(layer(x))
+        return self.layers[-1](x)
+
+
+class Model(NamedTuple):
+    """A network as pure functions; `stats` is what it keeps besides its parameters."""
+
+    init: Callable[[Array], tuple[Any, Any]]  # key -> params, stats
+    apply: Callable[..., tuple[Array, Any]]  # params, stats, images -> logits, stats
+
+
+def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
+    """Splits a module into functions once; past this point nothing knows about Flax."""
+    abstract = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
+    graph, _, _ = nnx.split(abstract, nnx.Param, ...)
+
+    def init(key: Array) -> tuple[Any, Any]:
+        _, params, stats = nnx.split(build(nnx.Rngs(key)), nnx.Param, ...)
+        return nnx.as_pure(params), nnx.as_pure(stats)
+
+    def apply(params: Any, stats: Any, images: Array) -> tuple[Array, Any]:
+        module = nnx.merge(graph, params, stats)
+        logits = module(images)
+        _, _, stats = nnx.split(module, nnx.Param, ...)
+        return logits, nnx.as_pure(stats)
+
+    return Model(init, apply)
+
+
+def mlp(image_shape: Sequence[int], widths: Sequence[int], classes: int) -> Model:
+    features = math.prod(image_shape)
+    return functional(lambda rngs: Mlp(features, widths, classes, rngs=rngs))
+
+
+def size(params: Any) -> int:
+    """Number of parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -1,0 +1,117 @@
+"""From a choice on the command line to a loss with memory."""
+
+from typing import Any, NamedTuple, assert_never
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+import jaxloss
+from train import config
+
+
+class Facts(NamedTuple):
+    """What an objective may know about the training set; n examples."""
+
+    labels: Array  # [n]
+    groups: Array  # [n]
+    num_classes: int
+    num_groups: int
+    total_steps: int
+    bias_logits: Array | None  # [n, classes], for the losses that need a bias model
+
+
+def build_objective(loss: config.Loss, facts: Facts) -> jaxloss.Objective:
+    match loss:
+        case config.CrossEntropy():
+            return jaxloss.stateless(jaxloss.cross_entropy)
+        case config.Focal(gamma):
+            return _curve(jaxloss.focal, gamma=gamma)
+        case config.MeanAbsoluteError():
+            return jaxloss.stateless(jaxloss.mean_absolute_error)
+        case config.GeneralizedCrossEntropy(q):
+            return _curve(jaxloss.generalized_cross_entropy, q=q)
+        case config.Encouraging(log_end):
+            return _curve(jaxloss.encouraging, log_end=log_end)
+        case config.LogitAdjusted(tau):
+            counts = jnp.bincount(facts.labels, length=facts.num_classes)
+            log_prior = jaxloss.class_log_prior(counts)
+            return _curve(
+                jaxloss.logit_adjusted_cross_entropy, log_prior=log_prior, tau=tau
+            )
+        case config.Gala(lambda1, lambda2, epsilon, decay, variant):
+            return jaxloss.gala_objective(
+                facts.num_classes,
+                lambda1=lambda1,
+                lambda2=lambda2,
+                epsilon=epsilon,
+                variant=variant,
+                decay=decay,
+            )
+        case config.TruncatedGce(q, k):
+            return jaxloss.truncated_gce_objective(len(facts.labels), q=q, k=k)
+        case config.GreedyEnsemble(form):
+            return _greedy_ensemble(form, facts)
+        case config.GeneralGreedy(offset):
+            return _general_greedy(offset * facts.total_steps, facts)
+        case config.GroupWeighted():
+            return _group_weighted(facts)
+        case _:
+            assert_never(loss)
+
+
+def needs_bias_model(loss: config.Loss) -> bool:
+    return isinstance(loss, config.GreedyEnsemble | config.GeneralGreedy)
+
+
+def _curve(loss: Any, **options: Any) -> jaxloss.Objective:
+    return jaxloss.stateless(lambda logits, labels: loss(logits, labels, **options))
+
+
+def _greedy_ensemble(form: Any, facts: Facts) -> jaxloss.Objective:
+    def loss(bias_logits, logits, labels, index):
+        return jaxloss.greedy_gradient(
+            logits,
+            jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype),
+            bias_logits=bias_logits[index],
+            form=form,
+        )
+
+    return jaxloss.Objective(lambda: _bias(facts), loss)
+
+
+def _general_greedy(offset: float, facts: Facts) -> jaxloss.Objective:
+    def loss(state, logits, labels, index):
+        bias_logits, step = state
+        weight = jaxloss.curriculum_weight(step, facts.total_steps, offset=offset)
+        return jaxloss.general_greedy_debias(
+            logits, labels, bias_logits=bias_logits[index], weight=weight
+        )
+
+    def update(state, signals):
+        del signals
+        bias_logits, step = state
+        return bias_logits, step + 1
+
+    return jaxloss.Objective(
+        lambda: (_bias(facts), jnp.zeros((), jnp.int32)), loss, update
+    )
+
+
+def _group_weighted(facts: Facts) -> jaxloss.Objective:
+    """Weights that average 1, so that the learning rate keeps its meaning."""
+    cell = facts.labels * facts.num_groups + facts.groups
+    counts = jnp.bincount(cell, length=facts.num_classes * facts.num_groups)
+    weights = 1 / counts[cell]
+    weights = weights / jnp.mean(weights)
+
+    def loss(weights, logits, labels, index):
+        return weights[index] * jaxloss.cross_entropy(logits, labels)
+
+    return jaxloss.Objective(lambda: weights, loss)
+
+
+def _bias(facts: Facts) -> Array:
+    if facts.bias_logits is None:
+        raise ValueError("a greedy loss needs the logits of a bias model")
+    return facts.bias_logits

@@ -1,0 +1,120 @@
+"""The pure part of training: a state, a step, an epoch of steps, a prediction.
+
+Nothing here reads a clock, a file or a generator: the random numbers of a step are
+`fold_in(key, step)`, so a run that was stopped and resumed ends with the same bits.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jaxloss import Objective, Signals
+from train.models import Model
+
+
+class Batch(NamedTuple):
+    image: Array  # [batch, height, width, channels]
+    label: Array  # [batch]
+    # [batch], position in the training set
+    index: Array  # pyright: ignore[reportIncompatibleMethodOverride]
+
+
+class TrainState(NamedTuple):
+    step: Array
+    key: Array
+    params: Any
+    stats: Any  # of the model, such as batch statistics
+    optimizer: optax.OptState
+    objective: Any
+
+
+class Trainer(NamedTuple):
+    """What does not change during a run, as the functions need it."""
+
+    model: Model
+    optimizer: optax.GradientTransformation
+    objective: Objective
+
+
+def init_state(trainer: Trainer, key: Array) -> TrainState:
+    params, stats = trainer.model.init(jax.random.fold_in(key, 0))
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        key=jax.random.fold_in(key, 1),
+        params=params,
+        stats=stats,
+        optimizer=trainer.optimizer.init(params),
+        objective=trainer.objective.init(),
+    )
+
+
+def train_step(
+    trainer: Trainer, state: TrainState, batch: Batch
+) -> tuple[TrainState, dict[str, Array]]:
+    """One step of gradient descent on the mean loss of the batch."""
+    model, optimizer, objective = trainer
+
+    def mean_loss(params, tap):
+        logits, stats = model.apply(params, state.stats, batch.image)
+        logits = logits + tap
+        losses = objective.loss(state.objective, logits, batch.label, batch.index)
+        return jnp.mean(losses), (logits, stats)
+
+    # The gradient of a zero added to the logits is that of the logits: the objective
+    # sees it without a second backward pass.
+    tap = jax.tree.map(jnp.zeros_like, _logits_like(model, state, batch))
+    (loss, (logits, stats)), (grads, tap_grads) = jax.value_and_grad(
+        mean_loss, argnums=(0, 1), has_aux=True
+    )(state.params, tap)
+    updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
+    size = len(batch.label)
+    signals = Signals(logits, batch.label, tap_grads * size, batch.index)
+    state = state._replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        stats=stats,
+        optimizer=optimizer_state,
+        objective=objective.update(state.objective, signals),
+    )
+    return state, {"loss": loss, "gradient_norm": optax.tree.norm(grads)}
+
+
+def _logits_like(model: Model, state: TrainState, batch: Batch) -> Any:
+    return jax.eval_shape(
+        lambda: model.apply(state.params, state.stats, batch.image)[0]
+    )
+
+
+def train_epoch(
+    trainer: Trainer, batch_size: int, state: TrainState, data: Batch
+) -> tuple[TrainState, dict[str, Array]]:
+    """Steps over the whole training set in a new order; the mean of each step's
+    numbers.
+
+    The last, incomplete batch is dropped: it is another one in every epoch.
+    """
+    size = len(data.label)
+    batches = size // batch_size
+    order = jax.random.permutation(jax.random.fold_in(state.key, state.step), size)
+    order = order[: batches * batch_size].reshape(batches, batch_size)
+
+    def body(state, chosen):
+        return train_step(trainer, state, Batch(*(array[chosen] for array in data)))
+
+    state, metrics = jax.lax.scan(body, state, order)
+    return state, jax.tree.map(jnp.mean, metrics)
+
+
+def predict(model: Model, params: Any, stats: Any, images: Array) -> Array:
+    """Logits of any number of images, a thousand at a time."""
+    apply: Callable = lambda x: model.apply(params, stats, x)[0]  # noqa: E731
+    size = len(images)
+    if size <= 1024:
+        return apply(images)
+    padded = jnp.pad(images, [(0, -size % 1024)] + [(0, 0)] * (images.ndim - 1))
+    logits = jax.lax.map(apply, padded.reshape(-1, 1024, *images.shape[1:]))
+    return logits.reshape(-1, logits.shape[-1])[:size]

@@ -1,0 +1,137 @@
+"""One loss over learning rates and seeds: compiled once, run as one loop on the device.
+
+`lax.map` runs the trainings one after the other: on a CPU and at this size it took 0.73
+of the time of `vmap` and 0.84 of that of one call a training. On an accelerator pass
+`parallel` to train that many at once.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from train import config, data
+from train.fit import Fitted, fit, splits
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Everything a comparison needs of one loss, in numpy arrays.
+
+    Leading axes of all arrays: learning rates, seeds. What was trained stays behind;
+    what it predicts on validation and tests is here, so post-hoc methods cost nothing.
+    """
+
+    learning_rates: tuple[float, ...]
+    datasets: tuple[data.Dataset, ...]  # one per seed
+    history: dict[str, np.ndarray]  # [rates, seeds, epochs]
+    last: dict[str, np.ndarray]  # logits of each split [rates, seeds, n, classes]
+    best: dict[str, np.ndarray]
+    best_epoch: np.ndarray
+
+    def choose(self, score: Callable[[np.ndarray, data.Split, int], float]) -> int:
+        """Index of the learning rate with the best mean validation score over seeds.
+
+        `score(logits, split, seed)` is taken on the validation split after the last
+        epoch; the first of equals wins. The test splits are not looked at.
+        """
+        means = [
+            np.mean(
+                [
+                    score(logits, dataset.validation, seed)
+                    for seed, (logits, dataset) in enumerate(
+                        zip(rate, self.datasets, strict=True)
+                    )
+                ]
+            )
+            for rate in self.last["validation"]
+        ]
+        return int(np.argmax(np.nan_to_num(means, nan=-np.inf)))
+
+
+def sweep(
+    task: config.Task,
+    loss: config.Loss,
+    options: config.Fit,
+    learning_rates: Sequence[float],
+    seeds: int,
+    *,
+    parallel: int | None = None,
+) -> Sweep:
+    """Trains at every learning rate with seeds 0 .. seeds - 1.
+
+    A seed decides the corruption of the data, the initialisation and the order of the
+    examples, and is the same for every loss: differences between losses are paired.
+    """
+    datasets = tuple(data.load(task.source, task.corruption, s) for s in range(seeds))
+    stacked = jax.tree.map(lambda *xs: np.stack(xs), *map(_arrays, datasets))
+    jobs = [(r, s) for r in learning_rates for s in range(seeds)]
+    rates, chosen = (jnp.asarray(column) for column in zip(*jobs, strict=True))
+    fitted = _run(loss, options, datasets[0], parallel)(stacked, rates, chosen)
+    shape = len(learning_rates), seeds
+    fitted = jax.tree.map(lambda x: np.asarray(x).reshape(*shape, *x.shape[1:]), fitted)
+    return Sweep(tuple(learning_rates), datasets, *fitted)
+
+
+def _run(
+    loss: config.Loss,
+    options: config.Fit,
+    template: data.Dataset,
+    parallel: int | None,
+) -> Callable[..., Fitted]:
+    """The data are arguments: as constants they would be compiled in, seconds a
+    time."""
+
+    @jax.jit
+    def run(stacked, rates, seeds):
+        def job(rate_and_seed):
+            rate, seed = rate_and_seed
+            train, validation, tests = jax.tree.map(lambda x: x[seed], stacked)
+            dataset = template._replace(train=train, validation=validation, tests=tests)
+            key = jax.random.fold_in(jax.random.key(0), seed)
+            return fit(loss, options, dataset, key, rate)
+
+        return jax.lax.map(job, (rates, seeds), batch_size=parallel)
+
+    return run
+
+
+def _arrays(dataset: data.Dataset) -> tuple:
+    return dataset.train, dataset.validation, dataset.tests
+
+
+Scorer = Callable[[np.ndarray, data.Split, int], float]
+
+
+def per_seed(
+    sweep: Sweep, rate: int, split: str, score: Scorer, *, best: bool = False
+) -> np.ndarray:
+    """The score of one split at one learning rate, for every seed."""
+    logits = (sweep.best if best else sweep.last)[split][rate]
+    return np.array(
+        [
+            score(logits[seed], splits(dataset)[split], seed)
+            for seed, dataset in enumerate(sweep.datasets)
+        ]
+    )
+
+
+def scorer(
+    metric: Callable, transform: Callable[[np.ndarray, int], jax.Array] | None = None
+) -> Scorer:
+    """A metric on the logits, or on what a post-hoc method makes of them."""
+    compiled = _compiled(metric)
+
+    def score(logits, split, seed):
+        scores = logits if transform is None else transform(logits, seed)
+        return float(compiled(jnp.asarray(scores), jnp.asarray(split.label)))
+
+    return score
+
+
+@functools.cache
+def _compiled(metric: Callable) -> Callable:
+    return jax.jit(metric)
