@@ -16,6 +16,7 @@ from jaxtyping import Float, Integer
 
 from jaxloss import curves
 from jaxloss._checks import (
+    check_logits,
     check_logits_labels,
     check_logits_targets,
     check_range,
@@ -107,6 +108,7 @@ def greedy_gradient(
     Array(1.3863, dtype=float32)
     """
     logits, targets = check_logits_targets(logits, targets)
+    check_shape("bias_logits", jnp.asarray(bias_logits), logits.shape, logits)
     labels = greedy_pseudo_labels(targets, bias_logits, form=form)
     if form != "softmax":
         return sigmoid_cross_entropy(logits, labels)
@@ -150,7 +152,7 @@ def general_greedy_debias(
     Array(0.3466, dtype=float32)
     """
     logits, labels = check_logits_labels(logits, labels)
-    bias_logits = jnp.asarray(bias_logits)
+    bias_logits = check_logits(bias_logits)
     check_shape("bias_logits", bias_logits, logits.shape, logits)
     check_range("weight", weight, 0, 1)
 
@@ -159,10 +161,12 @@ def general_greedy_debias(
     ) -> Array:  # 1 - w b_y, without cancellation where b_y is near 1
         return (1 - jnp.asarray(weight)) + weight * jax.nn.sigmoid(-u)
 
-    factor = apply_curve(unexplained, jax.lax.stop_gradient(bias_logits), labels)
-    return (factor * apply_curve(curves.cross_entropy, logits, labels)).astype(
-        logits.dtype
-    )
+    # Both wide: in half precision a rounded factor would round the loss twice.
+    b = jax.lax.stop_gradient(bias_logits).astype(wide(bias_logits.dtype))
+    z = logits.astype(wide(logits.dtype))
+    factor = apply_curve(unexplained, b, labels)
+    losses = factor * apply_curve(curves.cross_entropy, z, labels)
+    return losses.astype(logits.dtype)
 
 
 def curriculum_weight(

@@ -6,7 +6,9 @@ long tails with noisy labels.
 """
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float, Integer
 
@@ -43,14 +45,16 @@ def class_log_prior(
     >>> class_log_prior(jnp.array([3, 1, 0])).round(4)
     Array([-0.2877, -1.3863,    -inf], dtype=float32)
     """
+    # Before they become an array: under jit that makes even constants a tracer.
+    check_range("counts", counts, 0, float("inf"), open_high=True)
+    if not any(isinstance(x, Tracer) for x in (counts, smoothing)):
+        total = np.sum(np.asarray(counts) + np.asarray(smoothing))
+        check_range("the sum of counts", total, 0, float("inf"), open_low=True)
     counts = jnp.asarray(counts)
     if counts.ndim != 1:
         raise ValueError(f"counts must be [classes], got {describe(counts)}")
-    check_range("counts", counts, 0, float("inf"), open_high=True)
     smoothed = counts.astype(wide(jnp.result_type(counts, float))) + smoothing
-    total = jnp.sum(smoothed)
-    check_range("the sum of counts", total, 0, float("inf"), open_low=True)
-    return jnp.log(smoothed) - jnp.log(total)
+    return jnp.log(smoothed) - jnp.log(jnp.sum(smoothed))
 
 
 def adjust_logits(
@@ -190,91 +194,6 @@ def margin_cross_entropy(
     return apply_curve(curves.cross_entropy, logits, labels, shift=shift)
 
 
-def gala(
-    logits: Float[Array, "*batch classes"],
-    labels: Integer[Array, "*batch"],
-    *,
-    positive: Float[Array, " classes"],
-    negative: Float[Array, " classes"],
-    lambda1: ArrayLike = 1.0,
-    lambda2: ArrayLike = 1.0,
-    epsilon: ArrayLike = 1e-3,
-) -> Float[Array, "*batch"]:
-    r"""Gradient-aware logit adjustment: margins from accumulated gradients.
-
-    $$\ell = \mathrm{CE}(F, y), \qquad F_y = z_y, \qquad
-      F_k = z_k + \lambda_1 \log(\theta_k + \epsilon)
-      - \lambda_2 \log(\phi_y + \epsilon) \quad (k \ne y),$$
-    $$\frac{\partial\ell}{\partial z_k} = \mathrm{softmax}(F)_k - [k = y].$$
-
-    The margins are of the label's log-odds, so `gala_objective` is what keeps the sums;
-    predict with plain $z$.
-
-    Args:
-        logits: unnormalized scores.
-        labels: class ids in `[0, classes)`; NaN for any other.
-        positive: $\theta$, accumulated |gradient| of each logit by examples of its
-            class.
-        negative: $\phi$, accumulated |gradient| that examples of each class put on all
-            the other logits. For softmax losses it equals `positive`.
-        lambda1: weight of $\theta$; may be traced.
-        lambda2: weight of $\phi$; may be traced.
-        epsilon: added inside the logs, positive.
-    Returns:
-        One loss per example.
-    Raises:
-        TypeError, ValueError: as `label_log_odds`; positive or negative that are not
-            `[classes]`.
-    Source: Zhang et al., "Gradient-Aware Logit Adjustment Loss for Long-tailed
-        Classifier", ICASSP 2024, arXiv:2403.09036. The released code adds the margin to
-        the label too, where $\phi$ cancels: that is `logit_adjusted_cross_entropy` with
-        log_prior $\log(\theta + \epsilon)$ and tau $\lambda_1$.
-
-    >>> z, y, sums = jnp.zeros(2), jnp.array(1), jnp.array([1.0, 0.5])
-    >>> gala(z, y, positive=sums, negative=sums, epsilon=0.0).round(4)
-    Array(1.0986, dtype=float32)
-    """
-    logits, labels = check_logits_labels(logits, labels)
-    theta = check_per_class("positive", positive, logits)
-    phi = check_per_class("negative", negative, logits)
-    rival = jnp.log(theta + epsilon) * lambda1
-    label = jnp.log(phi + epsilon) * lambda2
-    return apply_curve(
-        curves.cross_entropy,
-        logits,
-        labels,
-        shift=rival,
-        label_offset=label - rival,  # of the shift, the label's own share goes back
-    )
-
-
-def rebalance_predictions(
-    probabilities: Float[Array, "*batch classes"], *, tau: ArrayLike = 1.0
-) -> Float[Array, "*batch classes"]:
-    r"""Scores $s_{ij} = P_{ij} / (\sum_i P_{ij})^\tau$ over a whole evaluation set.
-
-    Transductive: the score of an example depends on the others, and the method assumes
-    that the set is balanced. Say so beside the numbers.
-
-    Args:
-        probabilities: softmax outputs of the whole set.
-        tau: strength; the paper uses 1.4 to 1.7. May be traced.
-    Returns:
-        Scores whose argmax is the prediction; rows do not sum to 1.
-    Raises:
-        ValueError: probabilities without a class axis.
-    Source: Zhang et al., ICASSP 2024, arXiv:2403.09036, "prediction re-balancing".
-
-    >>> rebalance_predictions(jnp.array([[0.8, 0.2], [0.7, 0.3]])).argmax(-1)
-    Array([0, 1], dtype=int32)
-    """
-    probabilities = check_logits(probabilities)
-    wider = probabilities.astype(wide(probabilities.dtype))
-    mass = jnp.sum(wider, axis=tuple(range(wider.ndim - 1)), keepdims=True)
-    scale = jnp.exp(-jnp.log(jnp.where(mass > 0, mass, 1)) * tau)  # 0 / 0 stays 0
-    return (wider * scale).astype(probabilities.dtype)
-
-
 def tau_normalize(
     kernel: Float[Array, "features classes"], *, tau: ArrayLike
 ) -> Float[Array, "features classes"]:
@@ -294,9 +213,9 @@ def tau_normalize(
     Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed
         Recognition", ICLR 2020, arXiv:1910.09217, eq. 4.
 
-    >>> tau_normalize(jnp.array([[3.0, 0.0], [4.0, 2.0]]), tau=1.0).round(4)
-    Array([[0.6, 0. ],
-           [0.8, 1. ]], dtype=float32)
+    >>> tau_normalize(jnp.array([[0.0, 0.0], [4.0, 2.0]]), tau=2.0).round(4)
+    Array([[0.  , 0.  ],
+           [0.25, 0.5 ]], dtype=float32)
     """
     kernel = check_logits(kernel)
     if kernel.ndim != 2:

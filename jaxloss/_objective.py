@@ -11,16 +11,14 @@ batch.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxloss._checks import check_range
-from jaxloss._log_odds import label_log_odds, wide
-from jaxloss._long_tail import gala, logit_adjusted_cross_entropy
+from jaxloss._log_odds import label_log_odds
 from jaxloss._softmax import generalized_cross_entropy
 
 
@@ -65,90 +63,6 @@ def stateless(loss: Callable[[Array, Array], Array]) -> Objective:
     return Objective(
         init=lambda: (), loss=lambda state, logits, labels, index: loss(logits, labels)
     )
-
-
-class GalaState(NamedTuple):
-    positive: Array  # theta [classes]
-    negative: Array  # phi [classes]
-    batches: Array  # [2, classes], running sums that "released" sums once more
-
-
-def gala_objective(
-    num_classes: int,
-    *,
-    lambda1: ArrayLike = 1.0,
-    lambda2: ArrayLike = 1.0,
-    epsilon: ArrayLike = 1e-3,
-    variant: Literal["paper", "released", "released_once"] = "paper",
-    decay: ArrayLike = 1.0,
-) -> Objective:
-    r"""GALA with its gradient sums; see `gala` for the loss.
-
-    After a batch of N examples, with $g$ the logit gradient of the batch mean,
-    $\theta_j \mathrel{+}= \sum_{i: y_i = j} |g_{ij}|$ and
-    $\phi_k \mathrel{+}= \sum_{i: y_i = k} \sum_{j \ne k} |g_{ij}|$. Both start at 0, so
-    the first margins are $\log\epsilon$.
-
-    Args:
-        num_classes: C.
-        lambda1: weight of $\theta$; may be traced.
-        lambda2: weight of $\phi$; may be traced.
-        epsilon: added inside the logs.
-        variant: "paper"; "released", the authors' code, where the margin is also added
-            to the label (and so $\phi$ cancels) and the running sum is summed once more
-            at every step; "released_once", that margin with single sums.
-        decay: what a sum keeps from step to step, in (0, 1]; 1 sums from the start.
-    Source: Zhang et al., ICASSP 2024, arXiv:2403.09036.
-    """
-    if variant not in ("paper", "released", "released_once"):
-        raise ValueError(
-            f'variant must be "paper", "released" or "released_once", got {variant!r}'
-        )
-    check_range("decay", decay, 0, 1, open_low=True)
-
-    def init():
-        sums = jnp.zeros(num_classes, wide(jnp.result_type(float)))
-        return GalaState(sums, sums, jnp.zeros((2, num_classes), sums.dtype))
-
-    def loss(state, logits, labels, index):
-        del index
-        if variant == "paper":
-            return gala(
-                logits,
-                labels,
-                positive=state.positive,
-                negative=state.negative,
-                lambda1=lambda1,
-                lambda2=lambda2,
-                epsilon=epsilon,
-            )
-        log_prior = jnp.log(state.positive + epsilon)
-        return logit_adjusted_cross_entropy(
-            logits, labels, log_prior=log_prior, tau=lambda1
-        )
-
-    def update(state, signals):
-        masses = _gradient_masses(signals, num_classes).astype(state.batches.dtype)
-        if variant == "released":
-            masses = masses + decay * state.batches
-        positive, negative = masses
-        return GalaState(
-            decay * state.positive + positive,
-            decay * state.negative + negative,
-            masses if variant == "released" else state.batches,
-        )
-
-    return Objective(init, loss, update)
-
-
-def _gradient_masses(signals: Signals, num_classes: int) -> Array:
-    """[own logit, others] x class of the example: |gradient| of the batch mean."""
-    size = jnp.abs(signals.logit_grads.astype(wide(signals.logit_grads.dtype)))
-    labels = signals.labels.astype(jnp.int32)
-    own = jnp.take_along_axis(size, labels[:, None], axis=1, mode="clip")[:, 0]
-    masses = jnp.stack([own, jnp.sum(size, axis=1) - own], axis=1)
-    # A label that is no class has no gradient, and segment_sum drops it.
-    return jax.ops.segment_sum(masses, labels, num_classes).T / len(labels)
 
 
 def truncated_gce_objective(

@@ -41,7 +41,9 @@ def focal(u: Float[Array, "..."], *, gamma: ArrayLike) -> Float[Array, "..."]:
     Array([0.1733], dtype=float32)
     """
     check_range("gamma", gamma, 0, float("inf"), open_high=True)
-    return -jnp.exp(gamma * _log_sigmoid(-u)) * _log_sigmoid(u)
+    # At u = inf, where no rival is left, gamma * -inf is NaN for gamma = 0.
+    log_rest = jnp.maximum(_log_sigmoid(-u), jnp.finfo(u.dtype).min)
+    return -jnp.exp(gamma * log_rest) * _log_sigmoid(u)
 
 
 def generalized_cross_entropy(

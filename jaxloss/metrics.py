@@ -56,7 +56,7 @@ def per_class_accuracy(
         jnp.ones(labels.size, correct.dtype), labels.ravel(), num_classes + 1
     )
     recall = (hits / counts)[:-1]  # 0 / 0 is the NaN that is meant
-    poison = jnp.sum(jnp.where(jnp.isnan(correct), jnp.nan, 0))
+    poison = jnp.sum(jnp.where(jnp.isnan(correct), correct, 0))
     return recall + poison
 
 

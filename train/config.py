@@ -1,7 +1,10 @@
 """What can be chosen on the command line: frozen dataclasses, one class per choice."""
 
 import dataclasses
-from typing import Literal
+import re
+from typing import Annotated, Literal
+
+import tyro
 
 from train import data
 
@@ -99,6 +102,8 @@ class GroupWeighted:
     """Oracle: cross-entropy with weight 1 / size of the example's (class, group)."""
 
 
+NeedsGroups = GreedyEnsemble | GeneralGreedy | GroupWeighted
+
 Loss = (
     CrossEntropy
     | LogitAdjusted
@@ -108,9 +113,7 @@ Loss = (
     | GeneralizedCrossEntropy
     | TruncatedGce
     | Encouraging
-    | GreedyEnsemble
-    | GeneralGreedy
-    | GroupWeighted
+    | NeedsGroups
 )
 
 
@@ -118,7 +121,7 @@ Loss = (
 class Optimizer:
     """Optax's optimizer and schedule."""
 
-    name: Literal["sgd", "adam"] = "sgd"
+    name: Annotated[Literal["sgd", "adam"], tyro.conf.arg(name="optimizer")] = "sgd"
     """SGD with Nesterov momentum 0.9, or Adam with decoupled weight decay."""
     learning_rate: float = 0.1
     """At the peak."""
@@ -126,7 +129,10 @@ class Optimizer:
     """Of all parameters, per step and unit of learning rate."""
     warmup: float = 0.05
     """Linear warm-up, as a share of the steps."""
-    decay: Literal["cosine", "constant"] = "cosine"
+    # On the command line `--decay` is that of GALA.
+    decay: Annotated[Literal["cosine", "constant"], tyro.conf.arg(name="schedule")] = (
+        "cosine"
+    )
     """After the warm-up: to zero along a cosine, or not at all."""
 
 
@@ -152,3 +158,37 @@ class Task:
     """Data set."""
     corruption: data.Corruption = data.LongTail()
     """What misbehaves."""
+
+
+def name_of(choice: Loss | data.Source | data.Corruption) -> str:
+    """As it is called on the command line."""
+    return kebab(type(choice))
+
+
+def kebab(choice: type) -> str:
+    """LogitAdjusted -> logit-adjusted, as tyro does it."""
+    return re.sub("(?<!^)([A-Z])", r"-\1", choice.__name__).lower()
+
+
+def check(task: Task, loss: Loss, options: Fit) -> None:
+    """Raises when a choice does not make sense, before anything is read or trained."""
+    if isinstance(loss, NeedsGroups) and not isinstance(
+        task.corruption, data.ColouredBackground
+    ):
+        raise ValueError(
+            f"{name_of(loss)} needs to know a shortcut, and {name_of(task.corruption)} "
+            f"data have none: add `{kebab(data.ColouredBackground)}`, or choose "
+            "another loss"
+        )
+    for name, value in (("epochs", options.epochs), ("batch size", options.batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    if min(options.widths, default=1) < 1:
+        raise ValueError(f"widths must be at least 1, got {options.widths}")
+    rate = options.optimizer.learning_rate
+    if not 0 < rate < float("inf"):
+        raise ValueError(f"the learning rate must be positive and finite, got {rate}")
+    if not 0 <= options.optimizer.warmup <= 1:
+        raise ValueError(
+            f"warmup is a share of the steps, in [0, 1], got {options.optimizer.warmup}"
+        )

@@ -15,7 +15,7 @@ from jax import Array
 from jaxloss import Signals, metrics
 from train import config, data
 from train.models import Model, mlp
-from train.objectives import Facts, build_objective, needs_bias_model
+from train.objectives import Facts, OneOf, build_objective, is_any
 from train.step import Batch, Trainer, TrainState, init_state, predict, train_epoch
 
 
@@ -33,14 +33,16 @@ class Progress(NamedTuple):
 class Fitted(NamedTuple):
     """Leading axis of the history: epochs."""
 
-    history: dict[str, Array]  # loss, gradient_norm, and the accuracy on every split
+    # loss and gradient_norm; per evaluated split the balanced accuracy under its name,
+    # and <name>_nll, the mean negative log likelihood
+    history: dict[str, Array]
     last: dict[str, Array]  # logits of every evaluated split after the last epoch
     best: dict[str, Array]  # and after the epoch that was best on validation
     best_epoch: Array
 
 
 def fit(
-    loss: config.Loss,
+    loss: config.Loss | OneOf,
     options: config.Fit,
     dataset: data.Dataset,
     key: Array,
@@ -63,16 +65,16 @@ def fit(
         return epoch(trainer, loss, options, dataset, train, progress)
 
     progress, history = jax.lax.scan(body, progress, length=options.epochs)
-    return Fitted(
-        history,
-        evaluate(trainer.model, progress.state.params, progress.state.stats, dataset),
-        evaluate(trainer.model, progress.best_params, progress.best_stats, dataset),
-        progress.best_epoch,
-    )
+    last = progress.state.params, progress.state.stats
+    best = progress.best_params, progress.best_stats
+    both = jax.tree.map(lambda *xs: jnp.stack(xs), last, best)
+    logits = jax.vmap(lambda p, s: evaluate(trainer.model, p, s, dataset))(*both)
+    last, best = (jax.tree.map(lambda x, i=i: x[i], logits) for i in range(2))
+    return Fitted(history, last, best, progress.best_epoch)
 
 
 def make_trainer(
-    loss: config.Loss,
+    loss: config.Loss | OneOf,
     options: config.Fit,
     dataset: data.Dataset,
     key: Array,
@@ -81,16 +83,13 @@ def make_trainer(
     train = dataset.train
     model = mlp(train.image.shape[1:], options.widths, dataset.num_classes)
     steps = total_steps(options, len(train.label))
-    bias_logits = None
-    if needs_bias_model(loss):
-        bias_logits = fit_colour_model(dataset, jax.random.fold_in(key, 1))
     facts = Facts(
         labels=jnp.asarray(train.label),
         groups=jnp.asarray(train.group),
         num_classes=dataset.num_classes,
         num_groups=dataset.num_classes,
         total_steps=steps,
-        bias_logits=bias_logits,
+        bias_logits=_bias_logits(loss, dataset, jax.random.fold_in(key, 1)),
     )
     optimizer = make_optimizer(options.optimizer, steps, learning_rate)
     return Trainer(model, optimizer, build_objective(loss, facts))
@@ -133,7 +132,7 @@ def start(trainer: Trainer, key: Array) -> Progress:
 
 def epoch(
     trainer: Trainer,
-    loss: config.Loss,
+    loss: config.Loss | OneOf,
     options: config.Fit,
     dataset: data.Dataset,
     train: Batch,
@@ -141,15 +140,18 @@ def epoch(
 ) -> tuple[Progress, dict[str, Array]]:
     """Refreshes the objective when it is time, trains for an epoch, evaluates."""
     state = progress.state
-    if isinstance(loss, config.TruncatedGce):
-        state = _prune(trainer, loss, options.epochs, train, progress)
+    due = _pruning_due(loss, options.epochs, progress.epoch)
+    if due is not False:
+        state = jax.lax.cond(
+            due, lambda: _pruned(trainer, train, progress), lambda: progress.state
+        )
     size = batch_size(options, len(train.label))
     state, numbers = train_epoch(trainer, size, state, train)
     logits = evaluate(trainer.model, state.params, state.stats, dataset)
     for name, split in splits(dataset).items():
-        numbers[name] = 1 - metrics.balanced_error(
-            logits[name], jnp.asarray(split.label)
-        )
+        labels = jnp.asarray(split.label)
+        numbers[name] = 1 - metrics.balanced_error(logits[name], labels)
+        numbers[f"{name}_nll"] = metrics.negative_log_likelihood(logits[name], labels)
     better = numbers["validation"] > progress.best_score
     params, stats, score, number = jax.tree.map(
         lambda new, old: jnp.where(better, new, old),
@@ -159,26 +161,28 @@ def epoch(
     return Progress(state, progress.epoch + 1, params, stats, score, number), numbers
 
 
-def _prune(
-    trainer: Trainer,
-    loss: config.TruncatedGce,
-    epochs: int,
-    train: Batch,
-    progress: Progress,
-) -> TrainState:
-    """The alternate search: at its epochs, prune with the best parameters so far."""
-    first, every = round(loss.start * epochs), max(round(loss.every * epochs), 1)
-    since = progress.epoch - max(first, 1)
+def _pruning_due(loss: config.Loss | OneOf, epochs: int, epoch: Array) -> Array | bool:
+    """Whether the alternate search of truncated L_q prunes before this epoch."""
+    losses = loss.losses if isinstance(loss, OneOf) else (loss,)
+    schedules = {
+        (max(round(each.start * epochs), 1), max(round(each.every * epochs), 1))
+        for each in losses
+        if isinstance(each, config.TruncatedGce)
+    }
+    if not schedules:
+        return False
+    ((first, every),) = schedules  # one program, one schedule
+    since = epoch - first
+    return (since >= 0) & (since % every == 0) & is_any(loss, config.TruncatedGce)
 
-    def refresh(state):
-        best = progress.best_params, progress.best_stats
-        logits = predict(trainer.model, *best, train.image)
-        signals = Signals(logits, train.label, jnp.zeros_like(logits), train.index)
-        refreshed = trainer.objective.refresh(state.objective, signals)
-        return state._replace(objective=refreshed)
 
-    due = (since >= 0) & (since % every == 0)
-    return jax.lax.cond(due, refresh, lambda state: state, progress.state)
+def _pruned(trainer: Trainer, train: Batch, progress: Progress) -> TrainState:
+    """Prunes with the parameters that are best on validation so far."""
+    best = progress.best_params, progress.best_stats
+    logits = predict(trainer.model, *best, train.image)
+    signals = Signals(logits, train.label, jnp.zeros_like(logits), train.index)
+    refreshed = trainer.objective.refresh(progress.state.objective, signals)
+    return progress.state._replace(objective=refreshed)
 
 
 def evaluate(
@@ -198,6 +202,18 @@ def splits(dataset: data.Dataset) -> Mapping[str, data.Split]:
 def as_batch(split: data.Split) -> Batch:
     index = jnp.arange(len(split.label))
     return Batch(jnp.asarray(split.image), jnp.asarray(split.label), index)
+
+
+def _bias_logits(
+    loss: config.Loss | OneOf, dataset: data.Dataset, key: Array
+) -> Array | None:
+    needed = is_any(loss, config.GreedyEnsemble | config.GeneralGreedy)
+    if needed is False:
+        return None
+    shape = len(dataset.train.label), dataset.num_classes
+    return jax.lax.cond(
+        needed, lambda: fit_colour_model(dataset, key), lambda: jnp.zeros(shape)
+    )
 
 
 def fit_colour_model(dataset: data.Dataset, key: Array) -> Array:

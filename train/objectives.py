@@ -1,5 +1,7 @@
 """From a choice on the command line to a loss with memory."""
 
+import dataclasses
+import functools
 from typing import Any, NamedTuple, assert_never
 
 import jax
@@ -21,8 +23,22 @@ class Facts(NamedTuple):
     bias_logits: Array | None  # [n, classes], for the losses that need a bias model
 
 
-def build_objective(loss: config.Loss, facts: Facts) -> jaxloss.Objective:
+@dataclasses.dataclass(frozen=True)
+class OneOf:
+    """Several losses in one program, `which` traced: a comparison compiles once.
+
+    Most of the compilation goes into what surrounds the loss: network, optimizer,
+    random numbers, evaluation.
+    """
+
+    losses: tuple[config.Loss, ...]
+    which: Array
+
+
+def build_objective(loss: config.Loss | OneOf, facts: Facts) -> jaxloss.Objective:
     match loss:
+        case OneOf(losses, which):
+            return _one_of([build_objective(each, facts) for each in losses], which)
         case config.CrossEntropy():
             return jaxloss.stateless(jaxloss.cross_entropy)
         case config.Focal(gamma):
@@ -60,8 +76,43 @@ def build_objective(loss: config.Loss, facts: Facts) -> jaxloss.Objective:
             assert_never(loss)
 
 
-def needs_bias_model(loss: config.Loss) -> bool:
-    return isinstance(loss, config.GreedyEnsemble | config.GeneralGreedy)
+def is_any(loss: config.Loss | OneOf, kinds: Any) -> bool | Array:
+    """Whether the loss is of these kinds; traced if which loss it is, is."""
+    if not isinstance(loss, OneOf):
+        return isinstance(loss, kinds)
+    found = [isinstance(each, kinds) for each in loss.losses]
+    return jnp.asarray(found)[loss.which] if any(found) else False
+
+
+def _one_of(objectives: list[jaxloss.Objective], which: Array) -> jaxloss.Objective:
+    """A state for each; only the chosen one's moves."""
+
+    def loss(states, *batch):
+        branches = [
+            lambda o=o, state=state: o.loss(state, *batch)
+            for o, state in zip(objectives, states, strict=True)
+        ]
+        return jax.lax.switch(which, branches)
+
+    def move(functions):
+        def moved(states, signals):
+            def branch(i, function):
+                return (*states[:i], function(states[i], signals), *states[i + 1 :])
+
+            branches = [
+                functools.partial(branch, i, function)
+                for i, function in enumerate(functions)
+            ]
+            return jax.lax.switch(which, branches)
+
+        return moved
+
+    return jaxloss.Objective(
+        init=lambda: tuple(o.init() for o in objectives),
+        loss=loss,
+        update=move([o.update for o in objectives]),
+        refresh=move([o.refresh for o in objectives]),
+    )
 
 
 def _curve(loss: Any, **options: Any) -> jaxloss.Objective:

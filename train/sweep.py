@@ -1,4 +1,4 @@
-"""One loss over learning rates and seeds: compiled once, run as one loop on the device.
+"""Losses over learning rates and seeds: one program, one loop on the device.
 
 `lax.map` runs the trainings one after the other: on a CPU and at this size it took 0.73
 of the time of `vmap` and 0.84 of that of one call a training. On an accelerator pass
@@ -7,7 +7,7 @@ of the time of `vmap` and 0.84 of that of one call a training. On an accelerator
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ import numpy as np
 
 from train import config, data
 from train.fit import Fitted, fit, splits
+from train.objectives import OneOf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +33,16 @@ class Sweep:
     best: dict[str, np.ndarray]
     best_epoch: np.ndarray
 
-    def choose(self, score: Callable[[np.ndarray, data.Split, int], float]) -> int:
+    def choose(
+        self,
+        score: Callable[[np.ndarray, data.Split, int], float],
+        among: Sequence[float] = (),
+    ) -> int:
         """Index of the learning rate with the best mean validation score over seeds.
 
         `score(logits, split, seed)` is taken on the validation split after the last
-        epoch; the first of equals wins. The test splits are not looked at.
+        epoch; the first of equals wins. The test splits are not looked at. `among`
+        restricts the choice to some of the rates.
         """
         means = [
             np.mean(
@@ -49,54 +55,79 @@ class Sweep:
             )
             for rate in self.last["validation"]
         ]
-        return int(np.argmax(np.nan_to_num(means, nan=-np.inf)))
+        allowed = [not among or rate in among for rate in self.learning_rates]
+        return int(np.argmax(np.where(allowed, np.nan_to_num(means), -np.inf)))
 
 
 def sweep(
     task: config.Task,
-    loss: config.Loss,
+    losses: Mapping[str, config.Loss],
     options: config.Fit,
     learning_rates: Sequence[float],
     seeds: int,
     *,
     parallel: int | None = None,
-) -> Sweep:
-    """Trains at every learning rate with seeds 0 .. seeds - 1.
+    on_trained: Callable[[], None] | None = None,
+) -> dict[str, Sweep]:
+    """Trains with each loss at every learning rate with seeds 0 .. seeds - 1.
 
     A seed decides the corruption of the data, the initialisation and the order of the
     examples, and is the same for every loss: differences between losses are paired.
+
+    Args:
+        task: data set and corruption.
+        losses: by name.
+        options: of the training; the learning rate in them is not used.
+        learning_rates: all are tried.
+        seeds: how many.
+        parallel: trainings at once; one after the other by default.
+        on_trained: called, from another thread, when one training has ended.
     """
     datasets = tuple(data.load(task.source, task.corruption, s) for s in range(seeds))
     stacked = jax.tree.map(lambda *xs: np.stack(xs), *map(_arrays, datasets))
-    jobs = [(r, s) for r in learning_rates for s in range(seeds)]
-    rates, chosen = (jnp.asarray(column) for column in zip(*jobs, strict=True))
-    fitted = _run(loss, options, datasets[0], parallel)(stacked, rates, chosen)
-    shape = len(learning_rates), seeds
+    shape = len(losses), len(learning_rates), seeds
+    which, rate, seed = (jnp.asarray(axis.ravel()) for axis in np.indices(shape))
+    run = _run(tuple(losses.values()), options, datasets[0], parallel, on_trained)
+    fitted = run(stacked, which, jnp.asarray(learning_rates)[rate], seed)
     fitted = jax.tree.map(lambda x: np.asarray(x).reshape(*shape, *x.shape[1:]), fitted)
-    return Sweep(tuple(learning_rates), datasets, *fitted)
+    jax.effects_barrier()  # every `on_trained` has been called
+    return {
+        name: Sweep(
+            tuple(learning_rates), datasets, *jax.tree.map(lambda x, i=i: x[i], fitted)
+        )
+        for i, name in enumerate(losses)
+    }
 
 
 def _run(
-    loss: config.Loss,
+    losses: tuple[config.Loss, ...],
     options: config.Fit,
     template: data.Dataset,
     parallel: int | None,
+    on_trained: Callable[[], None] | None,
 ) -> Callable[..., Fitted]:
-    """The data are arguments: as constants they would be compiled in, seconds a
-    time."""
+    """The data are arguments: compiled in as constants they would cost seconds."""
 
     @jax.jit
-    def run(stacked, rates, seeds):
-        def job(rate_and_seed):
-            rate, seed = rate_and_seed
+    def run(stacked, which, rates, seeds):
+        def job(which_rate_seed):
+            which, rate, seed = which_rate_seed
             train, validation, tests = jax.tree.map(lambda x: x[seed], stacked)
             dataset = template._replace(train=train, validation=validation, tests=tests)
             key = jax.random.fold_in(jax.random.key(0), seed)
-            return fit(loss, options, dataset, key, rate)
+            loss = losses[0] if len(losses) == 1 else OneOf(losses, which)
+            fitted = fit(loss, options, dataset, key, rate)
+            if on_trained is not None:
+                _call_after(fitted.best_epoch, on_trained)
+            return fitted
 
-        return jax.lax.map(job, (rates, seeds), batch_size=parallel)
+        return jax.lax.map(job, (which, rates, seeds), batch_size=parallel)
 
     return run
+
+
+def _call_after(result: jax.Array, function: Callable[[], None]) -> None:
+    jax.debug.callback(lambda _: function(), result)
 
 
 def _arrays(dataset: data.Dataset) -> tuple:

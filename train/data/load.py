@@ -5,6 +5,7 @@ import enum
 from typing import Any, NamedTuple, assert_never
 
 import numpy as np
+import tyro
 
 from train.data.checks import require
 from train.data.corruptions import coloured_background, long_tail, symmetric_noise
@@ -15,7 +16,7 @@ from train.data.read import Examples, read
 class Digits:
     """1797 real 8x8 handwritten digits, from scikit-learn: nothing to download."""
 
-    data_dir: str | None = None
+    data_dir: tyro.conf.Suppress[str | None] = None
     """Folder of TFDS data sets; TFDS_DATA_DIR or ~/tensorflow_datasets when unset."""
 
 
@@ -23,9 +24,9 @@ class Digits:
 class Tfds:
     """Any classification data set of TensorFlow Datasets that fits in memory."""
 
-    name: str
+    name: tyro.conf.Positional[str]
     """Name in the TFDS catalogue, such as mnist, cifar10 or cifar100."""
-    data_dir: str | None = None
+    data_dir: tyro.conf.Suppress[str | None] = None
     """Folder of TFDS data sets; TFDS_DATA_DIR or ~/tensorflow_datasets when unset."""
     validation_fraction: float = 0.1
     """Share of each training class held out, in (0, 1); unused when the data set has a

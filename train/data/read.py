@@ -1,7 +1,11 @@
 """Any classification data set TFDS knows by name, as arrays, without TensorFlow."""
 
+import contextlib
 import difflib
 import functools
+import io
+import logging
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,12 +74,17 @@ def prepared_builder(name: str, data_dir: str | None) -> Any:
         raise ValueError(f"TFDS knows no data set named {name!r}; {hint}") from None
     failure = None
     if not builder.data_path.exists():
+        print(f"preparing data set {name!r} in {builder.data_dir_root}, once")
+        tfds.disable_progress_bar()
         try:
             # TFDS writes to a sibling folder and renames it once everything is there.
-            builder.download_and_prepare(
-                file_format=FILE_FORMAT,
-                download_config=tfds.download.DownloadConfig(try_download_gcs=False),
-            )
+            with contextlib.redirect_stdout(io.StringIO()):
+                builder.download_and_prepare(
+                    file_format=FILE_FORMAT,
+                    download_config=tfds.download.DownloadConfig(
+                        try_download_gcs=False
+                    ),
+                )
         except Exception as error:
             failure = error
     # A fresh builder, because another process may have prepared the set meanwhile.
@@ -95,6 +104,18 @@ def prepared_builder(name: str, data_dir: str | None) -> Any:
             "dataset_info.json): delete it and start again"
         )
     return builder
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the advice to install OpenCV at the first image."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _feature_keys(builder: Any) -> tuple[str, str]:
@@ -118,7 +139,8 @@ def _feature_keys(builder: Any) -> tuple[str, str]:
 def _read_split(builder: Any, split: str, image_key: str, label_key: str) -> Examples:
     where = f"data set {builder.name!r} ({builder.data_path}), split {split!r}"
     source = builder.as_data_source(split)
-    records = [source[i] for i in range(len(source))]
+    with _quiet():
+        records = [source[i] for i in range(len(source))]
     expected = builder.info.splits[split].num_examples
     require(
         len(records) == expected > 0, f"{where}: records", len(records), str(expected)

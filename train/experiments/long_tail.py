@@ -9,15 +9,20 @@ import numpy as np
 import jaxloss
 from jaxloss import metrics
 from train import config, data
-from train.experiments.panel import Claim, Panel, Row
+from train.experiments.panel import Claim, Experiment, Job, Panel, Row
+from train.report import figures
 from train.report.statistics import paired
 from train.sweep import Sweep, per_seed, scorer
 
 TASK = config.Task(corruption=data.LongTail(50.0))
 OPTIONS = config.Fit(widths=(128,), epochs=200, batch_size=64)
-LEARNING_RATES = (0.03, 0.1, 0.3)
+LEARNING_RATES = (0.1, 0.3, 1.0)
 SEEDS = 10
-LOSSES = (config.CrossEntropy(), config.LogitAdjusted(), config.Gala())
+LOSSES = {
+    "cross-entropy": config.CrossEntropy(),
+    "logit adjustment": config.LogitAdjusted(),
+    "GALA": config.Gala(),
+}
 TAUS = (0.25, 0.5, 1.0, 1.5)  # of re-balancing, chosen on validation
 MANY, FEW = 40, 10  # more and fewer training examples than this
 
@@ -25,8 +30,8 @@ ERROR, REBALANCED = "balanced error", "re-balanced*"
 Transform = Callable[[np.ndarray, int], jax.Array]
 
 
-def panel(sweeps: dict[config.Loss, Sweep]) -> Panel:
-    ce, la, gala = (sweeps[loss] for loss in LOSSES)
+def panel(sweeps: dict[str, Sweep]) -> Panel:
+    ce, la, gala = (sweeps[name] for name in LOSSES)
     counts = [np.bincount(d.train.label, minlength=d.num_classes) for d in ce.datasets]
     log_priors = [jaxloss.class_log_prior(jnp.asarray(c)) for c in counts]
 
@@ -54,6 +59,9 @@ def panel(sweeps: dict[config.Loss, Sweep]) -> Panel:
         ),
         columns=(ERROR, REBALANCED, "many", "medium", "few"),
         rows=rows,
+        draw=lambda axes: figures.dots(
+            axes, rows, {ERROR: "as trained", REBALANCED: "re-balanced (transductive)"}
+        ),
         claims=(
             Claim(
                 "logit adjustment has a lower balanced error than cross-entropy",
@@ -117,3 +125,8 @@ def _row(
         **{name: 100 * recalls[:, group].mean(1) for name, group in groups.items()},
     }
     return Row(name, values, sweep.learning_rates[rate])
+
+
+EXPERIMENT = Experiment(
+    "long_tail", (Job(TASK, LOSSES, OPTIONS, LEARNING_RATES, SEEDS),), panel
+)

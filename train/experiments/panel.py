@@ -1,12 +1,33 @@
-"""What an experiment hands to the report: rows of numbers per seed, claims, a
-verdict."""
+"""An experiment: the trainings it needs, and what it makes of them.
+
+A panel is what the report shows: rows of numbers per seed, claims, verdicts, a figure.
+"""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
+from train import config
 from train.report.statistics import Interval, interval, paired
+from train.sweep import Sweep
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Losses, by the row they feed, on one task; compiled as one program."""
+
+    task: config.Task
+    losses: dict[str, config.Loss]
+    options: config.Fit
+    learning_rates: tuple[float, ...]
+    seeds: int
+
+    @property
+    def trainings(self) -> int:
+        return len(self.losses) * len(self.learning_rates) * self.seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +70,8 @@ class Panel:
     columns: tuple[str, ...]  # the first is the one the differences are taken in
     rows: tuple[Row, ...]
     claims: tuple[Claim, ...]
+    draw: Callable[[Axes], None]
     notes: tuple[str, ...] = ()
-    curves: dict[str, Any] = dataclasses.field(default_factory=dict)  # for the figure
-
-    def row(self, name: str) -> Row:
-        return next(row for row in self.rows if row.name == name)
 
     def difference(self, row: Row) -> Interval | None:
         """Of the first column to the reference's, unless it is the reference."""
@@ -74,6 +92,7 @@ class Panel:
                     "learning_rate": row.learning_rate,
                     "values": {key: v.tolist() for key, v in row.values.items()},
                     "intervals": {key: interval(v) for key, v in row.values.items()},
+                    "difference": self.difference(row),
                 }
                 for row in self.rows
             ],
@@ -83,3 +102,12 @@ class Panel:
             ],
             "notes": self.notes,
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Its jobs, and the panel made of all their sweeps."""
+
+    name: str
+    jobs: tuple[Job, ...]
+    panel: Callable[[dict[str, Sweep]], Panel]

@@ -16,6 +16,10 @@ class Interval(NamedTuple):
         return f"{self.mean:.1f} ± {self.half:.1f}"
 
     @property
+    def signed(self) -> str:
+        return f"{self.mean:+.1f} ± {self.half:.1f}"
+
+    @property
     def low(self) -> float:
         return self.mean - self.half
 

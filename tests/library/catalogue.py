@@ -1,0 +1,189 @@
+"""Every loss per example, at fixed hyper-parameters, beside its closed form in numpy.
+
+The property tests are parametrized over `CASES`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxloss
+from tests.library import closed_forms as exact
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A loss as a function of logits and integer labels.
+
+    `hyper` holds what may be traced: numbers, or functions of the number of classes.
+    """
+
+    name: str
+    loss: Callable[..., jax.Array]  # (logits, labels, **hyper)
+    exact: Callable[..., tuple[Any, np.ndarray]]  # (z, y, **hyper) -> loss, gradient
+    hyper: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    held_constant: tuple[str, ...] = ()  # hyper-parameters that get no gradient
+    takes_labels: bool = True  # not targets, made of the labels here
+
+    def hypers(self, num_classes, dtype=np.float64):
+        dtype = jnp.promote_types(dtype, np.float32)
+        return {
+            name: np.asarray(v(num_classes) if callable(v) else v, dtype)
+            for name, v in self.hyper.items()
+        }
+
+    def __call__(self, logits, labels):
+        hypers = self.hypers(logits.shape[-1], logits.dtype)
+        return self.loss(logits, labels, **hypers)
+
+    def expected(self, logits, labels, **changed):
+        """Losses and gradients of a batch `[n, classes]`, in float64."""
+        hypers = self.hypers(np.shape(logits)[-1]) | changed
+        rows = [
+            self.exact(np.asarray(z, np.float64), y, **hypers)
+            for z, y in zip(logits, np.asarray(labels), strict=True)
+        ]
+        losses, grads = zip(*rows, strict=True)
+        return np.array(losses), np.stack(grads)
+
+
+def counts(num_classes):
+    return np.round(900 * 0.01 ** (np.arange(num_classes) / max(1, num_classes - 1)))
+
+
+def log_prior(num_classes):
+    return np.log(counts(num_classes) / np.sum(counts(num_classes)))
+
+
+def bias(num_classes):
+    return 2 * np.cos(3 * np.arange(num_classes))
+
+
+def one_hot(logits, labels):
+    return jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+
+
+def with_bias(loss, **fixed):
+    def call(logits, labels, *, bias_logits, **hyper):
+        row = jnp.broadcast_to(bias_logits, logits.shape)
+        return loss(logits, labels, bias_logits=row, **hyper, **fixed)
+
+    return call
+
+
+def with_targets(loss):
+    def call(logits, labels, **hyper):
+        return loss(logits, one_hot(logits, labels), **hyper)
+
+    return call
+
+
+def on_adjusted(loss):
+    def call(logits, labels, *, log_prior, tau, **hyper):
+        adjusted = jaxloss.adjust_logits(logits, log_prior=log_prior, tau=tau)
+        return loss(adjusted, labels, **hyper)
+
+    return call
+
+
+PRIOR = {"log_prior": log_prior, "tau": 1.3}
+GALA = {
+    "positive": lambda c: 0.1 + np.arange(c) / c,
+    "negative": lambda c: 2.0 - np.arange(c) / c,
+    "lambda1": 1.2,
+    "lambda2": 0.9,
+    "epsilon": 1e-3,
+}
+BIAS = {"hyper": {"bias_logits": bias}, "held_constant": ("bias_logits",)}
+ON_BIAS = {**BIAS, "takes_labels": False}
+POINTS = [
+    Case("label_log_odds", jaxloss.label_log_odds, exact.log_odds),
+    Case("cross_entropy", jaxloss.cross_entropy, exact.cross_entropy),
+    Case("focal", jaxloss.focal, exact.focal, {"gamma": 2.0}),
+    Case("focal_half", jaxloss.focal, exact.focal, {"gamma": 0.5}),
+    Case("gce", jaxloss.generalized_cross_entropy, exact.gce, {"q": 0.7}),
+    Case(
+        "truncated_gce",
+        jaxloss.truncated_generalized_cross_entropy,
+        exact.truncated_gce,
+        {"q": 0.7, "k": 0.3},
+    ),
+    Case("mae", jaxloss.mean_absolute_error, exact.mae),
+    Case("encouraging", jaxloss.encouraging, exact.encouraging, {"log_end": 0.75}),
+    Case(
+        "logit_adjusted",
+        jaxloss.logit_adjusted_cross_entropy,
+        exact.shifted(exact.cross_entropy, exact.prior_shift),
+        PRIOR,
+    ),
+    Case(
+        "margin",
+        jaxloss.margin_cross_entropy,
+        exact.shifted(exact.cross_entropy, exact.margin_shift),
+        {"margin": lambda c: np.sin(np.arange(c * c)).reshape(c, c)},
+    ),
+    Case(
+        "gala", jaxloss.gala, exact.shifted(exact.cross_entropy, exact.gala_shift), GALA
+    ),
+    Case(
+        "general_greedy_debias",
+        with_bias(jaxloss.general_greedy_debias),
+        exact.debias,
+        {"bias_logits": bias, "weight": 0.8},
+        held_constant=("bias_logits",),
+    ),
+    Case(
+        "sigmoid",
+        with_targets(jaxloss.sigmoid_cross_entropy),
+        lambda z, y: exact.binary(z, exact.hot(z, y)),
+        takes_labels=False,
+    ),
+    Case(
+        "greedy_exact",
+        with_targets(with_bias(jaxloss.greedy_gradient)),
+        exact.greedy(exact.residual),
+        **ON_BIAS,
+    ),
+    Case(
+        "greedy_relaxed",
+        with_targets(with_bias(jaxloss.greedy_gradient, form="relaxed")),
+        exact.greedy(exact.relaxed),
+        **ON_BIAS,
+    ),
+    Case(
+        "greedy_softmax",
+        with_targets(with_bias(jaxloss.greedy_gradient, form="softmax")),
+        exact.greedy_softmax,
+        **ON_BIAS,
+    ),
+    Case(
+        "gce_adjusted",
+        on_adjusted(jaxloss.generalized_cross_entropy),
+        exact.shifted(exact.gce, exact.prior_shift),
+        {"q": 0.7, **PRIOR},
+    ),
+    Case(
+        "encouraging_adjusted",
+        on_adjusted(jaxloss.encouraging),
+        exact.shifted(exact.encouraging, exact.prior_shift),
+        {"log_end": 0.6, **PRIOR},
+    ),
+]
+CASES = {case.name: case for case in POINTS}
+all_losses = pytest.mark.parametrize("case", POINTS, ids=CASES)
+labelled = pytest.mark.parametrize(
+    "case", [c for c in POINTS if c.takes_labels], ids=lambda c: c.name
+)
+
+
+def mixed_logits(shape, scale=3.0, seed=0):
+    """Logits that cover doubtful and sure examples, multiples of 2^-10, so that the
+    differences are exact in float32."""
+    rng = np.random.default_rng(seed)
+    spread = scale * np.exp(rng.normal(size=(*shape[:-1], 1)))
+    return np.round(rng.normal(size=shape) * spread * 1024) / 1024

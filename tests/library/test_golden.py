@@ -1,0 +1,256 @@
+"""Losses and gradients against released code and exact arithmetic, to 1e-9."""
+
+# numpy arrays are as good as the jax ones in the annotations.
+# pyright: reportArgumentType=false
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxloss
+from tests.library.golden import load
+
+# What must be there: a missing file or an empty family is no success.
+NUM_CASES = {
+    "softmax_ce": {"softmax_ce": 6},
+    "gce": {"gce": 12, "gce_trunc_direct": 8, "gce_truncated": 17},
+    "mae": {"mae": 6},
+    "encouraging": {"encouraging": 12},
+    "logit_adjustment": {"logit_adjustment_loss": 15},
+    "balanced_softmax": {"balanced_softmax": 9},
+    "gala_static": {"gala_code": 11, "gala_paper": 11},
+    "gala_sequence": {
+        "gala_sequence_code": 3,
+        "gala_sequence_code_single_accum": 3,
+        "gala_sequence_paper": 3,
+    },
+    "prediction_rebalance": {"prediction_rebalance": 4},
+    "tau_norm": {"tau_norm": 4},
+    "focal_softmax": {"focal_softmax": 13},
+    "gge_softmax": {"gge_softmax": 7},
+    "gge_greedy_bce": {"gge_greedy_bce": 8, "gge_exact_bce": 12},
+    "ggd": {"ggd": 10, "ggd_decompose_code": 5},
+}
+
+
+def close(actual, expected):
+    __tracebackhide__ = True
+    assert actual.shape == expected.shape and actual.dtype == np.float64
+    error = np.abs(np.asarray(actual) - expected) / np.maximum(1, np.abs(expected))
+    assert np.max(error) <= 1e-9  # a NaN fails too
+
+
+def cases(*families):
+    found = [case for family in families for case in load(*family.split("/"))]
+    return pytest.mark.parametrize(
+        "case", found, ids=[f"{case.family}-{case.name}" for case in found]
+    )
+
+
+def log_prior(case):
+    return jaxloss.class_log_prior(case["class_counts"])
+
+
+def every_label(z):
+    """Cross-entropy of each row for each label: `-log p`, `[n, classes]`."""
+    labels = jnp.broadcast_to(jnp.arange(z.shape[-1]), z.shape)
+    return jax.vmap(jaxloss.cross_entropy, (None, 1), 1)(z, labels)
+
+
+def truncated(z, case):
+    """The loss of the pruned examples, with the stored weights as the state."""
+    objective = jaxloss.truncated_gce_objective(len(z), **case.hyper)
+    kept = jnp.asarray(case["weight"] == 1)
+    return objective.loss(kept, z, case["labels"], jnp.arange(len(z)))
+
+
+def gala_code(z, case):
+    """The margin on all classes is logit adjustment: phi cancels."""
+    prior = jnp.log(case["theta"] + case.hyper["eps"])
+    return jaxloss.logit_adjusted_cross_entropy(
+        z, case["labels"], log_prior=prior, tau=case.hyper["lam1"]
+    )
+
+
+def gala_paper(z, case):
+    hyper = case.hyper
+    return jaxloss.gala(
+        z,
+        case["labels"],
+        positive=case["theta"],
+        negative=case["phi"],
+        lambda1=hyper["lam1"],
+        lambda2=hyper["lam2"],
+        epsilon=hyper["eps"],
+    )
+
+
+def greedy_softmax(z, case):
+    """The released code takes the bias as it is, without softmax. For hard labels only
+    that of the label counts, and the others share the rest; for soft ones, targets that
+    are 1 / C larger give the same with a uniform bias model."""
+    targets, bias, num_classes = case["targets"], case["bias"], z.shape[-1]
+    if case.hyper["bias_kind"] == "sum2":
+        pseudo = np.clip(targets - bias, 0, 1)
+        targets, bias = pseudo + 1 / num_classes, np.ones_like(bias)
+    else:
+        of_label = np.sum(targets * bias, axis=-1, keepdims=True)
+        bias = np.where(targets == 1, of_label, (1 - of_label) / (num_classes - 1))
+    return jaxloss.greedy_gradient(
+        z, targets, bias_logits=jnp.log(bias), form="softmax"
+    )
+
+
+def greedy_exact(z, case):
+    targets, bias = case["targets"], case["bias"]
+    if case.hyper["clamp"]:
+        return jaxloss.greedy_gradient(z, targets, bias_logits=bias, form="exact")
+    return jaxloss.sigmoid_cross_entropy(z, targets - jax.nn.sigmoid(bias))
+
+
+def debias(z, case):
+    """The notebook takes the mean over the classes."""
+    hyper = case.hyper
+    weight = jaxloss.curriculum_weight(
+        hyper["epoch"], hyper["num_epochs"], offset=hyper["offset"]
+    )
+    np.testing.assert_allclose(weight, hyper["weight"], rtol=1e-12)
+    losses = jaxloss.general_greedy_debias(
+        z, case["labels"], bias_logits=case["bias_logits"], weight=hyper["weight"]
+    )
+    return losses / z.shape[-1]
+
+
+def decompose(z, case):
+    """Unlike in `general_greedy_debias` the bias term lacks the factor of the target:
+    a cross-entropy with weights t - w b that sum to anything."""
+    weights = case["targets"] - case.hyper["weight"] * case["bias"]
+    return jnp.sum(weights * every_label(z), axis=-1)
+
+
+def on_labels(loss, *names):
+    return lambda z, case: loss(
+        z, case["labels"], **{name: case.hyper[name] for name in names}
+    )
+
+
+LOSSES = {
+    "softmax_ce": on_labels(jaxloss.cross_entropy),
+    "gce": on_labels(jaxloss.generalized_cross_entropy, "q"),
+    "gce_trunc_direct": on_labels(
+        jaxloss.truncated_generalized_cross_entropy, "q", "k"
+    ),
+    "gce_truncated": truncated,
+    "mae": on_labels(jaxloss.mean_absolute_error),
+    "encouraging": on_labels(jaxloss.encouraging, "log_end"),
+    "focal_softmax": on_labels(jaxloss.focal, "gamma"),
+    "logit_adjustment_loss": lambda z, case: jaxloss.logit_adjusted_cross_entropy(
+        z, case["labels"], log_prior=log_prior(case), tau=case.hyper["tau"]
+    ),
+    "balanced_softmax": lambda z, case: jaxloss.logit_adjusted_cross_entropy(
+        z, case["labels"], log_prior=jnp.log(case["class_counts"])
+    ),
+    "gala_code": gala_code,
+    "gala_paper": gala_paper,
+    "gge_softmax": greedy_softmax,
+    "gge_exact_bce": greedy_exact,
+    "gge_greedy_bce": lambda z, case: jaxloss.greedy_gradient(
+        z, case["targets"], bias_logits=case["bias"], form="relaxed"
+    ),
+    "ggd": debias,
+    "ggd_decompose_code": decompose,
+}
+BY_THEMSELVES = ("gala_sequence", "prediction_rebalance", "tau_norm")
+SEQUENCES = {
+    "gala_sequence_code": "released",
+    "gala_sequence_code_single_accum": "released_once",
+    "gala_sequence_paper": "paper",
+}
+
+
+@cases(*[f for f in NUM_CASES if f not in BY_THEMSELVES])
+def test_loss_and_gradient(case):
+    losses, pull = jax.vjp(lambda z: LOSSES[case.loss](z, case), case["logits"])
+    close(losses, case.exact("loss"))
+    close(pull(jnp.ones_like(losses))[0], case.exact("grad"))
+
+
+@cases("gala_sequence")
+def test_gala_over_a_training_run(case):
+    hyper = case.hyper
+    objective = jaxloss.gala_objective(
+        case["logits"].shape[-1],
+        lambda1=hyper["lam1"],
+        lambda2=hyper["lam2"],
+        epsilon=hyper["eps"],
+        variant=SEQUENCES[case.loss],
+    )
+
+    def step(state, batch):
+        z, y = batch
+        losses, pull = jax.vjp(lambda z: objective.loss(state, z, y, None), z)
+        (grads,) = pull(jnp.ones_like(losses))
+        state = objective.update(state, jaxloss.Signals(z, y, grads))
+        # Stored: the gradient of the batch mean.
+        return state, (losses, grads / len(y), state.positive, state.negative)
+
+    run = functools.partial(jax.lax.scan, step, objective.init())
+    losses, grads, theta, phi = jax.jit(run)((case["logits"], case["labels"]))[1]
+    close(losses, case["loss"])
+    close(grads, case["grad"])
+    close(theta, case["theta"])
+    close(phi, case["phi"])
+    np.testing.assert_allclose(theta, phi, rtol=1e-12)  # for every softmax loss
+
+
+@cases("logit_adjustment")
+def test_posthoc_adjustment(case):
+    adjusted = jaxloss.posthoc_adjust_logits(
+        jnp.asarray(case["logits"]), log_prior=log_prior(case), tau=case.hyper["tau"]
+    )
+    expected = case.exact("posthoc_logits")
+    close(adjusted, expected)
+    assert np.array_equal(jnp.argmax(adjusted, -1), np.argmax(expected, -1))
+
+
+@cases("gce/gce_truncated")
+def test_pruning(case):
+    z, index = case["logits"], jnp.arange(len(case["logits"]))
+    objective = jaxloss.truncated_gce_objective(len(z), **case.hyper)
+    signals = jaxloss.Signals(z, case["labels"], jnp.zeros_like(z), index)
+    kept = objective.refresh(objective.init(), signals)
+    assert np.array_equal(kept, case["updated_weight"] == 1)
+
+
+@cases("prediction_rebalance")
+def test_rebalanced_predictions(case):
+    p = jax.nn.softmax(case["logits"])
+    scores = jaxloss.rebalance_predictions(p, tau=case.hyper["pow"])
+    close(scores, case.exact("scores"))
+    close(scores / jnp.sum(scores, -1, keepdims=True), case["scores_normalized"])
+    assert np.array_equal(jnp.argmax(scores, -1), case["preds"])
+
+
+@cases("tau_norm")
+def test_tau_normalised_classifier(case):
+    kernel = jaxloss.tau_normalize(
+        jnp.asarray(case["weights"].T), tau=case.hyper["tau"]
+    )
+    close(kernel, case["weights_normalized"].T)
+    scores = case["features"] @ kernel
+    close(scores, case["logits"])
+    assert np.array_equal(jnp.argmax(scores, -1), case["preds"])
+
+
+def test_nothing_is_missing():
+    for family, expected in NUM_CASES.items():
+        assert {loss: len(load(family, loss)) for loss in expected} == expected
+        assert len(load(family)) == sum(expected.values())
+        for case in load(family):
+            assert case["logits"].size > 0
+    specific = SEQUENCES.keys() | {"prediction_rebalance", "tau_norm"}
+    tested = LOSSES.keys() | specific
+    assert tested == {loss for losses in NUM_CASES.values() for loss in losses}

@@ -1,0 +1,108 @@
+"""jit, vmap, scan and checkpoint give the same numbers for every loss."""
+
+# numpy arrays are as good as the jax ones in the annotations.
+# pyright: reportArgumentType=false
+
+import re
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxloss
+from tests.library.catalogue import CASES, POINTS, all_losses, mixed_logits
+
+Z, LABELS = mixed_logits((8, 10)), np.arange(8)
+
+
+def summed(case):
+    def loss(z, labels):
+        losses = case(z, labels)
+        return jnp.sum(losses), losses
+
+    return loss
+
+
+def gradients(case):
+    """Eagerly: what the transformed ones are compared with."""
+    return jax.grad(summed(case), has_aux=True)(Z, LABELS)
+
+
+def close(actual, expected):
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+@all_losses
+def test_jit_vmap_scan_and_checkpoint(case):
+    """In one program, for compilation is what takes the time."""
+    grad = jax.grad(summed(case), has_aux=True)
+    remade = jax.grad(jax.checkpoint(summed(case)), has_aux=True)
+
+    @jax.jit
+    def transformed(z, labels):
+        groups = z.reshape(2, 4, 10), labels.reshape(2, 4)
+
+        def total(z):
+            losses = jax.vmap(case)(z, labels)
+            return jnp.sum(losses), losses
+
+        return {
+            "jit": grad(z, labels),
+            "grad of vmap": jax.grad(total, has_aux=True)(z),
+            "scan of vmap of grad of checkpoint": jax.lax.scan(
+                lambda carry, group: (carry, jax.vmap(remade)(*group)), (), groups
+            )[1],
+        }
+
+    expected = gradients(case)
+    for grads, losses in transformed(Z, LABELS).values():
+        close((grads.reshape(8, 10), losses.reshape(8)), expected)
+
+
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [(case, name) for case in POINTS for name in case.hyper],
+    ids=lambda x: x if isinstance(x, str) else x.name,
+)
+def test_a_sweep_is_a_vmap(case, name):
+    hypers = case.hypers(10)
+    values = np.stack([hypers[name], 0.75 * hypers[name]])
+    sweep = jax.vmap(lambda v: case.loss(Z, LABELS, **(hypers | {name: v})))
+    each = [case.loss(Z, LABELS, **(hypers | {name: v})) for v in values]
+    np.testing.assert_allclose(sweep(values), np.stack(each), rtol=1e-12, atol=1e-14)
+
+
+def test_vmap_of_the_logits_alone_or_the_labels_alone():
+    loss = jaxloss.cross_entropy
+    several = np.stack([Z, Z + np.arange(10.0)])
+    expected = [loss(z, LABELS) for z in several]
+    actual = jax.vmap(loss, (0, None))(several, LABELS)
+    np.testing.assert_allclose(actual, np.stack(expected), rtol=1e-12)
+    labels = np.stack([LABELS, LABELS[::-1]])
+    expected = [loss(Z, y) for y in labels]
+    actual = jax.vmap(loss, (None, 0))(Z, labels)
+    np.testing.assert_allclose(actual, np.stack(expected), rtol=1e-12)
+    last = jax.vmap(loss, (2, 0))(np.moveaxis(several, 0, 2), labels)
+    np.testing.assert_allclose(last[1], loss(several[1], labels[1]), rtol=1e-12)
+
+
+def test_one_trace_per_shape():
+    @jax.jit
+    @chex.assert_max_traces(n=2)
+    def loss(z, labels, q):
+        return jaxloss.generalized_cross_entropy(z, labels, q=q)
+
+    for q in (0.1, 0.5, 1.0):
+        for size in (8, 4):
+            loss(Z[:size], LABELS[:size], q)
+
+
+def test_vmap_keeps_the_fast_path_apart():
+    """A `cond` under vmap becomes a select that computes both branches; batching rules
+    of our own keep it."""
+    grad = jax.vmap(jax.grad(CASES["cross_entropy"]))
+    text = jax.jit(grad).lower(Z, LABELS).compile().as_text()
+    assert re.search(r"= .* conditional\(", str(text))

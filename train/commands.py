@@ -1,0 +1,117 @@
+"""What `python -m train` can be asked for; imports no JAX, so that help comes fast."""
+
+import dataclasses
+import pathlib
+from typing import Literal
+
+import tyro
+
+from train import config, data
+
+LossName = Literal[
+    "cross-entropy",
+    "logit-adjusted",
+    "gala",
+    "focal",
+    "mean-absolute-error",
+    "generalized-cross-entropy",
+    "truncated-gce",
+    "encouraging",
+    "greedy-ensemble",
+    "general-greedy",
+    "group-weighted",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training, with its curves, table and parameters in a folder.
+
+    Data set, corruption and loss are words, in any order, each followed by its own
+    flags; what is left out takes its default. For example
+
+    `python -m train run --epochs 100 long-tail --imbalance 50 gala --lambda1 1.2`
+
+    `python -m train run tfds mnist symmetric-noise --rate 0.2 truncated-gce`
+
+    and `python -m train run gala --help` lists the flags of `gala`.
+    """
+
+    source: data.Source = data.Digits()
+    """Data set."""
+    corruption: data.Corruption = data.LongTail()
+    """What is wrong with the data."""
+    loss: config.Loss = config.CrossEntropy()
+    """Loss."""
+    fit: config.Fit = config.Fit()
+    """Model and training."""
+    seed: int = 0
+    """Of the corruption, the initialisation and the order of the examples."""
+    many: int = 40
+    """With a long tail: classes with more training examples are many-shot."""
+    few: int = 10
+    """With a long tail: classes with fewer training examples are few-shot."""
+    out: pathlib.Path | None = None
+    """New or empty folder; runs/<time>-<corruption>-<loss> when unset."""
+    data_dir: str | None = None
+    """Folder of TFDS data sets; TFDS_DATA_DIR or ~/tensorflow_datasets when unset."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweptOptimizer(config.Optimizer):
+    """Optimizer and schedule."""
+
+    learning_rate: tyro.conf.Suppress[float] = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class SweptFit(config.Fit):
+    """One training of a comparison."""
+
+    optimizer: SweptOptimizer = SweptOptimizer()
+    """Optimizer and schedule; the learning rate is swept."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare:
+    """Losses against each other: mean and 95 % interval over seeds, paired differences.
+
+    Every loss gets the learning rate that is best for it on validation. Data set and
+    corruption are words, in any order, each followed by its own flags. For example
+
+    `python -m train compare --losses cross-entropy gala long-tail --imbalance 100`
+
+    The losses take their defaults.
+    """
+
+    losses: tuple[LossName, ...] = ("cross-entropy", "logit-adjusted", "gala")
+    """Names of losses; differences are to the first."""
+    seeds: int = 5
+    """Trainings of each loss at each learning rate, at least 2."""
+    learning_rates: tuple[float, ...] = (0.03, 0.1, 0.3)
+    """At the peak; the best for each loss on validation, after the last epoch."""
+    source: data.Source = data.Digits()
+    """Data set."""
+    corruption: data.Corruption = data.LongTail()
+    """What is wrong with the data."""
+    fit: SweptFit = SweptFit()
+    """Model and training."""
+    out: pathlib.Path | None = None
+    """New or empty folder; runs/<time>-compare-<corruption> when unset."""
+    data_dir: str | None = None
+    """Folder of TFDS data sets; TFDS_DATA_DIR or ~/tensorflow_datasets when unset."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """Long tail, label noise, shortcut, encouraging loss: each against its baseline."""
+
+    out: pathlib.Path = pathlib.Path("runs/demo")
+    """Folder for tables and figures; those of an earlier demo are replaced."""
+    data_dir: str | None = None
+    """Folder of TFDS data sets; TFDS_DATA_DIR or ~/tensorflow_datasets when unset."""
+
+
+def task_of(command: Run | Compare) -> config.Task:
+    source = dataclasses.replace(command.source, data_dir=command.data_dir)
+    return config.Task(source, command.corruption)

@@ -1,0 +1,214 @@
+"""One training, epoch by epoch: the only place of `run` that reads clocks and files.
+
+The arithmetic is that of `fit`, which scans over the same `epoch`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from train import config, data, interrupt
+from train.commands import Run, task_of
+from train.fit import Progress, as_batch, epoch, evaluate, make_trainer, splits, start
+from train.models import mlp, size
+from train.report import progress as progress_report
+from train.report import summary
+from train.report.text import describe
+from train.run_folder import RunFolder, new_path
+from train.step import predict
+
+SAVE_EVERY = 60.0  # seconds between checkpoints, besides those at the end
+
+
+class Diverged(RuntimeError):
+    """The loss is no number any more."""
+
+
+class Compiled(NamedTuple):
+    begin: Callable[[], Progress]
+    advance: Callable[[Progress], tuple[Progress, dict[str, Array]]]  # donates
+    logits: Callable[[Any, Any], dict[str, Array]]  # params, stats; also of `train`
+
+
+def compiled(
+    loss: config.Loss, options: config.Fit, dataset: data.Dataset, seed: int
+) -> Compiled:
+    """The parts of a training as jitted functions; `sweep` uses the same keys."""
+    key = jax.random.fold_in(jax.random.key(0), seed)
+    # Arguments, not constants: constants would be compiled in.
+    arrays = jax.device_put((dataset.train, dataset.validation, dataset.tests))
+
+    def rebuilt(arrays):
+        train, validation, tests = arrays
+        return dataset._replace(train=train, validation=validation, tests=tests)
+
+    @jax.jit
+    def begin(arrays, key):
+        trainer = make_trainer(loss, options, rebuilt(arrays), key)
+        return start(trainer, jax.random.fold_in(key, 0))
+
+    @partial(jax.jit, donate_argnums=0)
+    def advance(progress, arrays, key):
+        dataset = rebuilt(arrays)
+        trainer = make_trainer(loss, options, dataset, key)
+        train = as_batch(dataset.train)
+        return epoch(trainer, loss, options, dataset, train, progress)
+
+    @jax.jit
+    def logits(params, stats, arrays):
+        dataset = rebuilt(arrays)
+        image = dataset.train.image
+        model = mlp(image.shape[1:], options.widths, dataset.num_classes)
+        train = predict(model, params, stats, jnp.asarray(image))
+        return {"train": train, **evaluate(model, params, stats, dataset)}
+
+    # Traces without running, so that what `begin` refuses is refused here.
+    jax.eval_shape(begin, arrays, key)
+    return Compiled(
+        lambda: begin(arrays, key),
+        lambda progress: advance(progress, arrays, key),
+        lambda params, stats: logits(params, stats, arrays),
+    )
+
+
+def run(command: Run, argv: Sequence[str]) -> int:
+    task = task_of(command)
+    names = config.name_of(task.corruption), config.name_of(command.loss)
+    config.check(task, command.loss, command.fit)
+    path = new_path(command.out, *names)
+    dataset = data.load(task.source, task.corruption, command.seed)
+    training = compiled(command.loss, command.fit, dataset, command.seed)
+    title = f"{config.name_of(task.source)}, {names[0]}, {names[1]}"
+    print(f"{title}, seed {command.seed}\n{describe(dataset.facts)}")
+    with RunFolder(path, command, argv, dataset.facts) as folder:
+        progress = _train(training, command.fit, splits(dataset), folder, title)
+        text = _summarise(training, progress, command, dataset, folder)
+        done = int(progress.epoch)
+        if done < command.fit.epochs:
+            raise KeyboardInterrupt(f"{path} holds everything up to epoch {done}")
+    print(f"\n{text}\nEverything is in {path}")
+    return 0
+
+
+def _train(
+    training: Compiled,
+    options: config.Fit,
+    names: Iterable[str],
+    folder: RunFolder,
+    title: str,
+) -> Progress:
+    progress = training.begin()
+    print(f"{size(progress.state.params)} parameters, {options.epochs} epochs")
+    lines: list[dict[str, Any]] = []
+    saved = time.monotonic()
+    try:
+        with (
+            interrupt.deferred() as interrupted,
+            progress_report.show("epoch", options.epochs) as show,
+        ):
+            while len(lines) < options.epochs and not interrupted.is_set():
+                progress, numbers = training.advance(progress)
+                lines.append(_line(len(lines) + 1, numbers, names))
+                _log(folder, lines[-1])
+                _require_finite(lines[-1], options.optimizer)
+                show(len(lines), _note(lines[-1]))
+                if time.monotonic() - saved > SAVE_EVERY:
+                    _save(folder, progress)
+                    saved = time.monotonic()
+    finally:
+        if lines:
+            folder.write_figure("curves.png", summary.curves(lines, title))
+    _save(folder, progress)
+    return progress
+
+
+def _line(
+    number: int, numbers: dict[str, Array], names: Iterable[str]
+) -> dict[str, Any]:
+    values = {name: float(value) for name, value in numbers.items()}
+    return {
+        "epoch": number,
+        "loss": values["loss"],
+        "gradient_norm": values["gradient_norm"],
+        "balanced_accuracy": {name: values[name] for name in names},
+        "negative_log_likelihood": {name: values[f"{name}_nll"] for name in names},
+    }
+
+
+def _log(folder: RunFolder, line: dict[str, Any]) -> None:
+    folder.log(line)
+    scalars = {name: line[name] for name in ("loss", "gradient_norm")}
+    for metric in ("balanced_accuracy", "negative_log_likelihood"):
+        scalars |= {f"{metric}/{name}": value for name, value in line[metric].items()}
+    folder.scalars(line["epoch"], scalars)
+
+
+def _note(line: dict[str, Any]) -> str:
+    accuracies = line["balanced_accuracy"].items()
+    return f"loss {line['loss']:.4g}, " + ", ".join(
+        f"{name} {100 * value:.1f} %" for name, value in accuracies
+    )
+
+
+def _require_finite(line: dict[str, Any], optimizer: config.Optimizer) -> None:
+    for name in ("loss", "gradient_norm"):
+        if not math.isfinite(line[name]):
+            raise Diverged(
+                f"the {name.replace('_', ' ')} is {line[name]} in epoch "
+                f"{line['epoch']}, at learning rate {optimizer.learning_rate:g}: try a "
+                "smaller --learning-rate or a longer --warmup"
+            )
+
+
+def _save(folder: RunFolder, progress: Progress) -> None:
+    state = progress.state
+    folder.write_arrays("last.npz", {"params": state.params, "stats": state.stats})
+    best = {"params": progress.best_params, "stats": progress.best_stats}
+    folder.write_arrays("best.npz", best)
+
+
+def _summarise(
+    training: Compiled,
+    progress: Progress,
+    command: Run,
+    dataset: data.Dataset,
+    folder: RunFolder,
+) -> str:
+    """Measures the last and the best parameters on every split."""
+    state = progress.state
+    logits = {
+        "last": training.logits(state.params, state.stats),
+        "best": training.logits(progress.best_params, progress.best_stats),
+    }
+    counts = np.bincount(dataset.train.label, minlength=dataset.num_classes)
+    shots = None
+    notes = [f"best: epoch {int(progress.best_epoch)}, by validation balanced accuracy"]
+    if isinstance(command.corruption, data.LongTail):
+        shots = counts, command.many, command.few
+        notes.append(
+            f"many / medium / few: mean accuracy of the classes with > {command.many} "
+            f"/ between / < {command.few} training images"
+        )
+    labels = {
+        name: split.label
+        for name, split in {"train": dataset.train, **splits(dataset)}.items()
+    }
+    results = summary.measure(logits, labels, shots)
+    text = "\n".join([summary.table(results), "", *notes])
+    folder.write_text("table.txt", text)
+    folder.write_json(
+        "results.json",
+        {
+            "epochs": int(progress.epoch),
+            "best_epoch": int(progress.best_epoch),
+            "splits": results,
+        },
+    )
+    return text

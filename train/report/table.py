@@ -1,0 +1,34 @@
+"""A panel as text, the same for a terminal and a file."""
+
+from train.experiments.panel import Panel
+from train.report.statistics import interval
+
+
+def render(panel: Panel) -> str:
+    """Mean ± 95 % interval of every column, paired differences, claims and verdicts."""
+    header = ["", *panel.columns, "difference", "rate"]
+    lines = []
+    for row in panel.rows:
+        difference = panel.difference(row)
+        lines.append(
+            [
+                row.name,
+                *(str(interval(row.values[column])) for column in panel.columns),
+                "" if difference is None else f"{difference.signed}",
+                f"{row.learning_rate:g}",
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
+
+    def line(cells):
+        first, *rest = zip(cells, widths, strict=True)
+        cells = [first[0].ljust(first[1]), *(cell.rjust(w) for cell, w in rest)]
+        return "  ".join(cells).rstrip()
+
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    table = [line(header), rule, *map(line, lines)]
+    notes = [f"  {note}" for note in panel.notes]
+    claims = [f"  {claim}" for claim in panel.claims]
+    return "\n".join(
+        [panel.title, f"  {panel.setting}", "", *table, "", *notes, *claims]
+    )
