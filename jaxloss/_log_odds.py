@@ -14,7 +14,6 @@ pass.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -112,7 +111,11 @@ def _log_odds_and_rivals_jvp(primals, tangents):
 
 @custom_vmap
 def _parts(logits: Array, shift: Array | None, labels: Array) -> _Parts:
-    return _on_cpu(_gathered, _masked, logits, shift, labels)
+    if _explicit(logits, labels):
+        return _masked(logits, shift, labels)
+    return jax.lax.platform_dependent(
+        logits, shift, labels, cpu=_gathered, default=_masked
+    )
 
 
 @_parts.def_vmap
@@ -129,11 +132,13 @@ def _parts_vmap(axis_size, in_batched, *args):
 def _masked(logits: Array, shift: Array | None, labels: Array) -> _Parts:
     """The definition: masks fuse with what stands around them and shard freely."""
     z = _shifted(logits, shift)
-    others = jnp.where(_is_label(z, labels), -jnp.inf, z)
+    hot = _is_label(z, labels)
+    label = jnp.sum(jnp.where(hot, z, 0), axis=-1, keepdims=True)
+    others = jnp.where(hot, -jnp.inf, z)
     top = jnp.max(others, axis=-1, keepdims=True)
     top = jnp.where(jnp.isneginf(top), 0, top)  # no rival: -inf - -inf is NaN
     exps = jnp.exp(others - top)
-    return _at_label(z, labels) - top, exps, jnp.sum(exps, axis=-1, keepdims=True)
+    return label - top, exps, jnp.sum(exps, axis=-1, keepdims=True)
 
 
 def _gathered(logits: Array, shift: Array | None, labels: Array) -> _Parts:
@@ -163,20 +168,15 @@ def _shifted(logits: Array, shift: Array | None) -> Array:
 
 
 def _at_label(values: Array, labels: Array) -> Array:
-    """Each row's entry at its label, with the class axis kept."""
-    return _on_cpu(
-        lambda v, y: jnp.take_along_axis(v, y[..., None], axis=-1, mode="clip"),
-        lambda v, y: jnp.sum(jnp.where(_is_label(v, y), v, 0), axis=-1, keepdims=True),
-        values,
-        labels,
-    )
+    """Each row's entry at its label, class axis kept; saves no `[N, C]` for AD."""
+    if _explicit(values, labels):  # a gather wants to be told its sharding
+        hot = _is_label(values, labels)
+        return jnp.sum(jnp.where(hot, values, 0), axis=-1, keepdims=True)
+    return jnp.take_along_axis(values, labels[..., None], axis=-1, mode="clip")
 
 
-def _on_cpu(gathers: Callable, masks: Callable, *args: Any) -> Any:
-    """`gathers` on CPUs, `masks` on accelerators and where a mesh has explicit axes."""
-    if any(jax.typeof(x).sharding.mesh.explicit_axes for x in jax.tree.leaves(args)):
-        return masks(*args)
-    return jax.lax.platform_dependent(*args, cpu=gathers, default=masks)
+def _explicit(*arrays: Array) -> bool:
+    return any(jax.typeof(x).sharding.mesh.explicit_axes for x in arrays)
 
 
 def _is_label(z: Array, labels: Array) -> Array:

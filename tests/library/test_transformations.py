@@ -106,3 +106,11 @@ def test_vmap_keeps_the_fast_path_apart():
     grad = jax.vmap(jax.grad(CASES["cross_entropy"]))
     text = jax.jit(grad).lower(Z, LABELS).compile().as_text()
     assert re.search(r"= .* conditional\(", str(text))
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "generalized_cross_entropy"])
+def test_one_array_of_the_size_of_the_logits_is_kept_for_the_backward_pass(name):
+    loss = getattr(jaxloss, name)
+    logits, labels = jnp.zeros((64, 100)), jnp.zeros(64, int)
+    pullback = jax.jit(lambda z: jax.vjp(lambda z: loss(z, labels), z)[1])(logits)
+    assert [x.shape for x in jax.tree.leaves(pullback) if x.size >= 6400] == [(64, 100)]

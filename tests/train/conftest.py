@@ -4,7 +4,9 @@ import jax
 import pytest
 
 
-@pytest.fixture(scope="package", autouse=True)
+# Per module: without an __init__.py pytest takes "package" for "session", and the tests
+# of the library in the same process would lose their float64.
+@pytest.fixture(scope="module", autouse=True)
 def float32():
     # Compiling is what these tests would spend their time on, not running.
     values = {"jax_enable_x64": False, "jax_disable_most_optimizations": True}
