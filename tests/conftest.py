@@ -1,4 +1,4 @@
-"""Strict everywhere: float64 on, no silent rank promotion; warnings are errors (pytest)."""
+"""Strict: float64, no silent rank promotion; pytest makes warnings errors."""
 
 import os
 

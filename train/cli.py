@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
             case Demo():
                 from train import demo
 
-                demo.main(demo.Demo(command.out, command.data_dir))
+                demo.main(command)
                 return 0
     except KeyboardInterrupt as stop:
         print(f"interrupted: {stop}" if str(stop) else "interrupted", file=sys.stderr)

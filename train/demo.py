@@ -2,28 +2,23 @@
 
 import concurrent.futures
 import dataclasses
+import itertools
 import json
 import pathlib
 import time
+from collections.abc import Sequence
 
 import jax
 from matplotlib.figure import Figure
 from matplotlib.style import context
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from train import data
+from train.commands import Demo
 from train.experiments import encouraging, label_noise, long_tail, shortcut
-from train.experiments.panel import Panel
-from train.report import figures
+from train.experiments.panel import Experiment, Job, Panel
+from train.report import figures, progress
 from train.report.table import render
-from train.sweep import sweep
+from train.sweep import Sweep, sweep
 
 EXPERIMENTS = (
     long_tail.EXPERIMENT,
@@ -33,17 +28,7 @@ EXPERIMENTS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Demo:
-    """Long tail, label noise, shortcut, encouraging loss: each against its baseline."""
-
-    out: pathlib.Path = pathlib.Path("runs/demo")
-    """Folder for tables and figures; those of an earlier demo are replaced."""
-    data_dir: str | None = None
-    """Folder of TFDS data sets; TFDS_DATA_DIR or ~/tensorflow_datasets when unset."""
-
-
-def main(options: Demo) -> None:
+def main(options: Demo, experiments: Sequence[Experiment] = EXPERIMENTS) -> None:
     start = time.perf_counter()
     options.out.mkdir(parents=True, exist_ok=True)
     data.load(data.Digits(options.data_dir), data.Clean(), 0)  # prepared in one thread
@@ -53,66 +38,44 @@ def main(options: Demo) -> None:
         "chosen on validation for each loss.\ndifference: of the first column to the "
         "first row's, paired by seed.\n"
     )
-    panels = []
-    total = sum(job.trainings for each in EXPERIMENTS for job in each.jobs)
+    total = sum(job.trainings for each in experiments for job in each.jobs)
+    panels: list[Panel] = []
     # Tracing holds the GIL, compiling and running do not: two at a time use two cores.
-    with (
-        _progress() as progress,
-        concurrent.futures.ThreadPoolExecutor(2) as pool,
-    ):
-        bar = progress.add_task("compiling and training", total=total)
+    pool = concurrent.futures.ThreadPoolExecutor(2)
+    try:
+        with progress.show("compiling and training", total) as show:
+            count = itertools.count(1)  # shared by the threads; next() is atomic
 
-        def submit(job):
-            source = data.Digits(options.data_dir)
-            return pool.submit(
-                sweep,
-                dataclasses.replace(job.task, source=source),
-                job.losses,
-                job.options,
-                job.learning_rates,
-                job.seeds,
-                on_trained=lambda: progress.advance(bar),
-            )
-
-        running = {each.name: list(map(submit, each.jobs)) for each in EXPERIMENTS}
-        try:
-            for experiment in EXPERIMENTS:
-                sweeps = {}
-                for future in running[experiment.name]:
-                    sweeps |= future.result()
-                panel = experiment.panel(sweeps)
-                panels.append(panel)
-                progress.console.print(
-                    render(panel) + "\n", markup=False, highlight=False, soft_wrap=True
+            def submit(job: Job) -> concurrent.futures.Future[dict[str, Sweep]]:
+                source = data.Digits(options.data_dir)
+                return pool.submit(
+                    sweep,
+                    dataclasses.replace(job.task, source=source),
+                    job.losses,
+                    job.options,
+                    job.learning_rates,
+                    job.seeds,
+                    on_trained=lambda: show(next(count), ""),
                 )
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        finally:
+
+            running = [(each, list(map(submit, each.jobs))) for each in experiments]
+            for experiment, futures in running:
+                sweeps = {k: v for each in futures for k, v in each.result().items()}
+                panels.append(experiment.panel(sweeps))
+    finally:
+        # On Ctrl-C: nobody waits for what is running, and what is done is kept.
+        pool.shutdown(wait=False, cancel_futures=True)
+        if panels:
             _write(options.out, panels)
+            print("\n\n".join(map(render, panels)))
     seconds = time.perf_counter() - start
     print(
-        f"Figures and numbers: {options.out} ({total} trainings on "
+        f"\nFigures and numbers: {options.out} ({total} trainings on "
         f"{jax.default_backend()} in {seconds:.0f} s)"
     )
 
 
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        transient=True,
-    )
-
-
 def _write(out: pathlib.Path, panels: list[Panel]) -> None:
-    """What is there so far: after Ctrl-C the folder holds the panels that were done."""
-    if not panels:
-        return
     (out / "table.txt").write_text("\n\n".join(map(render, panels)) + "\n")
     results = [panel.as_dict() for panel in panels]
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")

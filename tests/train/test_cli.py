@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from train import cli, commands, config, data, demo
+from train import cli, commands, config, data
 from train.commands import Compare, Run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -77,13 +77,6 @@ def test_help_of_a_command_shows_its_fields_and_defaults(capsys, command):
 def test_the_names_of_compare_are_those_of_the_losses():
     names = [config.kebab(loss) for loss in get_args(config.Loss)]
     assert list(get_args(commands.LossName)) == names
-
-
-def test_the_demo_has_the_options_of_its_command():
-    def fields(kind):
-        return {field.name: field.default for field in dataclasses.fields(kind)}
-
-    assert fields(commands.Demo) == fields(demo.Demo)
 
 
 @pytest.mark.parametrize(

@@ -91,14 +91,19 @@ class Panel:
                     "name": row.name,
                     "learning_rate": row.learning_rate,
                     "values": {key: v.tolist() for key, v in row.values.items()},
-                    "intervals": {key: interval(v) for key, v in row.values.items()},
-                    "difference": self.difference(row),
+                    "intervals": {
+                        key: interval(v)._asdict() for key, v in row.values.items()
+                    },
                 }
                 for row in self.rows
             ],
             "claims": [
-                {"text": c.text, "difference": c.difference, "holds": c.holds}
-                for c in self.claims
+                {
+                    "text": claim.text,
+                    "difference": claim.difference._asdict(),
+                    "holds": claim.holds,
+                }
+                for claim in self.claims
             ],
             "notes": self.notes,
         }
