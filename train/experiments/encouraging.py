@@ -13,7 +13,7 @@ from train.sweep import Sweep, per_seed, scorer
 
 TASK = config.Task(corruption=data.Clean())
 OPTIONS = config.Fit(widths=(128,), epochs=60, batch_size=64)
-LEARNING_RATES = (0.03, 0.1, 0.3, 1.0)
+LEARNING_RATES = (0.01, 0.03, 0.1, 0.3)  # at 1, all of them diverge
 SEEDS = 5
 LOSSES = {
     "cross-entropy": config.CrossEntropy(),
@@ -58,7 +58,11 @@ def panel(sweeps: dict[str, Sweep]) -> Panel:
             Claim(f"{default}, widens the margin", gain(MARGIN)),
             Claim(f"{default}, is more accurate", gain(ACCURACY)),
         ),
-        notes=("log-odds: mean over the test of z_y - log sum exp of the others",),
+        notes=(
+            "log-odds: mean over the test of z_y - log sum exp of the others",
+            "at log_end 1 the loss has no lower bound and the logits run away; the "
+            "released code clamps 1 - p",
+        ),
     )
 
 
