@@ -1,5 +1,4 @@
-"""What a caller can get wrong, said at trace time: the argument, what it got, what it
-wants."""
+"""What a caller can get wrong, said at trace time: which argument, what it wants."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -84,11 +84,13 @@ def greedy_gradient(
     bias_logits: Float[Array, "*batch classes"],
     form: Form = "exact",
 ) -> Float[Array, "*batch"]:
-    r"""Greedy gradient ensemble: the base model's loss on `greedy_pseudo_labels`,
-    $\tilde t$.
+    r"""Greedy gradient ensemble: the base model's loss on the pseudo-labels.
 
-    exact, relaxed: `sigmoid_cross_entropy`, $\partial\ell/\partial z_j = \sigma(z_j) -
-    \tilde t_j$. softmax: $\ell = -\sum_j \tilde t_j \log p_j$, with
+    With $\tilde t$ from `greedy_pseudo_labels`:
+
+    exact, relaxed: `sigmoid_cross_entropy`,
+    $\partial\ell/\partial z_j = \sigma(z_j) - \tilde t_j$;
+    softmax: $\ell = -\sum_j \tilde t_j \log p_j$,
     $\partial\ell/\partial z_j = p_j \sum_k \tilde t_k - \tilde t_j$.
 
     Args:
@@ -125,10 +127,10 @@ def general_greedy_debias(
     bias_logits: Float[Array, "*batch classes"],
     weight: ArrayLike = 1.0,
 ) -> Float[Array, "*batch"]:
-    r"""$\ell = (1 - w\, b_y)\,(-\log p_y)$ with $b = \mathrm{softmax}$ of the bias
-    logits.
+    r"""General greedy de-bias: cross-entropy weighted by what the bias model misses.
 
-    $$\frac{\partial\ell}{\partial z_k} = (1 - w\, b_y)(p_k - [k = y]), \qquad
+    $$\ell = -(1 - w\, b_y) \log p_y, \quad b = \mathrm{softmax}(\text{bias logits}),$$
+    $$ \frac{\partial\ell}{\partial z_k} = (1 - w\, b_y)(p_k - [k = y]), \qquad
       \frac{\partial\ell}{\partial b} = 0.$$
 
     $w = 0$ is cross-entropy, $w = 1$ the greedy gradient ensemble with a softmax.
@@ -156,9 +158,8 @@ def general_greedy_debias(
     check_shape("bias_logits", bias_logits, logits.shape, logits)
     check_range("weight", weight, 0, 1)
 
-    def unexplained(
-        u: Array,
-    ) -> Array:  # 1 - w b_y, without cancellation where b_y is near 1
+    def unexplained(u: Array) -> Array:
+        # 1 - w b_y, without cancellation where b_y is near 1
         return (1 - jnp.asarray(weight)) + weight * jax.nn.sigmoid(-u)
 
     # Both wide: in half precision a rounded factor would round the loss twice.
@@ -172,8 +173,7 @@ def general_greedy_debias(
 def curriculum_weight(
     step: ArrayLike, total: ArrayLike, *, offset: ArrayLike
 ) -> Float[Array, ""]:
-    r"""Weight of `general_greedy_debias` over training: easy first, full debiasing
-    last.
+    r"""Weight of `general_greedy_debias` over training: easy first, full effect last.
 
     $$w = \sin\left(\frac{\pi}{2}\,\frac{t + t_0}{T + t_0}\right).$$
 

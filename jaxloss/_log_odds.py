@@ -29,15 +29,15 @@ _Parts = tuple[Array, Array, Array]  # z_y - top, exp(z - top) of the rivals, th
 def label_log_odds(
     logits: Float[Array, "*batch classes"], labels: Integer[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    r"""Log-odds of the label, $u = z_y - \log\sum_{k\ne y} e^{z_k}$, so
-    $p_y = \sigma(u)$.
+    r"""Log-odds of the label: $u$ such that $p_y = \sigma(u)$.
 
-    $$\frac{\partial u}{\partial z_y} = 1, \qquad
+    $$u = z_y - \log\sum_{k\ne y} e^{z_k}, \qquad
+      \frac{\partial u}{\partial z_y} = 1, \qquad
       \frac{\partial u}{\partial z_k} = -\frac{p_k}{1 - p_y} \quad (k \ne y).$$
 
-    Exact for any gap between the logits: relative error of a few ulp where `log(p / (1
-    - p))` has long overflowed. Logits of $-\infty$ take a class out; if that leaves the
-    label without a rival, $u = +\infty$ with a zero gradient on the rivals.
+    Exact to a few ulp at any gap between the logits, also where $p_y$ itself would have
+    rounded to 0 or 1. Logits of $-\infty$ take a class out; if that leaves the label
+    without a rival, $u = +\infty$ with a zero gradient on the rivals.
 
     Args:
         logits: unnormalized scores. float16 and bfloat16 are computed in float32.
@@ -120,8 +120,7 @@ def _parts(logits: Array, shift: Array | None, labels: Array) -> _Parts:
 
 @_parts.def_vmap
 def _parts_vmap(axis_size, in_batched, *args):
-    """One more batch axis: left to `vmap`, the `cond` in `_gathered` would run both
-    ways."""
+    """One more batch axis. Left to `vmap`, both ways of the `cond` would run."""
 
     def with_axis(x, batched):
         return x if batched else jnp.broadcast_to(x, (axis_size, *x.shape))
@@ -142,8 +141,7 @@ def _masked(logits: Array, shift: Array | None, labels: Array) -> _Parts:
 
 
 def _gathered(logits: Array, shift: Array | None, labels: Array) -> _Parts:
-    """The same, faster on CPUs: one exp per logit, against the largest logit of the
-    row.
+    """The same, faster on CPUs: one exp per logit, less the largest of the row.
 
     A label far above its rivals underflows them; then the whole batch takes `_masked`.
     Underflow drops at most `tiny` per class, hence the bound that keeps its share below

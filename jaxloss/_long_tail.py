@@ -124,8 +124,7 @@ def logit_adjusted_cross_entropy(
     log_prior: Float[Array, " classes"],
     tau: ArrayLike = 1.0,
 ) -> Float[Array, "*batch"]:
-    r"""Logit adjustment: the cross-entropy of $z + \tau \log\pi$; predict with plain
-    $z$.
+    r"""Logit adjustment: cross-entropy of $z + \tau \log\pi$; predict with plain $z$.
 
     $$\ell = \log\Big(1 + \sum_{k \ne y} \big(\tfrac{\pi_k}{\pi_y}\big)^\tau
       e^{z_k - z_y}\Big), \qquad
@@ -197,8 +196,7 @@ def margin_cross_entropy(
 def tau_normalize(
     kernel: Float[Array, "features classes"], *, tau: ArrayLike
 ) -> Float[Array, "features classes"]:
-    r"""Post-hoc weight normalisation: each class vector becomes
-    $w_j / \lVert w_j\rVert^\tau$.
+    r"""Post-hoc weight normalisation: $w_j / \lVert w_j\rVert^\tau$ for each class.
 
     Helps only where norms follow frequency, as they do under SGD with momentum and not
     under Adam (Menon et al., section 3).

@@ -1,5 +1,4 @@
-"""The same curves for binary and multi-label targets, where each class is its own
-problem."""
+"""The same curves for binary and multi-label targets: each class on its own."""
 
 import jax.numpy as jnp
 from jax import Array

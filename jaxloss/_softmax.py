@@ -18,8 +18,7 @@ from jaxloss._log_odds import apply_curve
 def cross_entropy(
     logits: Float[Array, "*batch classes"], labels: Integer[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    r"""Cross-entropy $\ell = -\log p_y$, with
-    $\partial\ell/\partial z_k = p_k - [k = y]$.
+    r"""Cross-entropy $\ell = -\log p_y$: $\partial\ell/\partial z_k = p_k - [k = y]$.
 
     Args:
         logits: unnormalized scores.

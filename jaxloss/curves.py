@@ -1,5 +1,4 @@
-r"""Losses as curves of the label's log-odds $u$, where $p = \sigma(u)$ is the
-probability.
+r"""Losses as curves of the label's log-odds $u$; its probability is $p = \sigma(u)$.
 
 A curve says how much an example counts at each confidence: its slope $\ell'(u)$ is the
 factor in front of the logit gradient (see `label_log_odds`). The softmax losses are

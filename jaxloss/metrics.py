@@ -72,11 +72,7 @@ def balanced_error(
     Array(0.5, dtype=float32)
     """
     logits, labels = check_logits_labels(logits, labels)
-    recall = per_class_accuracy(logits, labels, where=where)
-    # A wrong label has made all of them NaN, and must not pass for a class that is
-    # absent.
-    error = 1 - jnp.nanmean(recall)
-    return error
+    return 1 - jnp.nanmean(per_class_accuracy(logits, labels, where=where))
 
 
 class ShotAccuracy(NamedTuple):
@@ -94,8 +90,9 @@ def shot_accuracy(
     many: float = 100,
     few: float = 20,
 ) -> ShotAccuracy:
-    """Many-, medium- and few-shot accuracy, after Liu et al., CVPR 2019,
-    arXiv:1904.05160.
+    """Many-, medium- and few-shot accuracy: means of recall by training set size.
+
+    Source: Liu et al., CVPR 2019, arXiv:1904.05160.
 
     Args:
         class_accuracy: recall per class, from `per_class_accuracy`; NaN classes are
@@ -143,11 +140,11 @@ def expected_calibration_error(
     bins: int = 15,
     where: Bool[Array, "*batch"] | None = None,
 ) -> Float[Array, ""]:
-    r"""$\sum_b \frac{n_b}{n} |\mathrm{acc}_b - \mathrm{conf}_b|$ over bins of
-    confidence.
+    r"""Calibration, $\sum_b \frac{n_b}{n} |\mathrm{acc}_b - \mathrm{conf}_b|$.
 
-    Confidence is the largest softmax probability; the bins are of equal width on (0,
-    1], closed above. Source: Guo et al., ICML 2017, arXiv:1706.04599.
+    Summed over bins of confidence, the largest softmax probability; the bins are of
+    equal width on (0, 1], closed above.
+    Source: Guo et al., ICML 2017, arXiv:1706.04599.
 
     >>> expected_calibration_error(jnp.array([[0.0, 0.0]]), jnp.array([0]))
     Array(0.5, dtype=float32)

@@ -92,8 +92,7 @@ def _logits_like(model: Model, state: TrainState, batch: Batch) -> Any:
 def train_epoch(
     trainer: Trainer, batch_size: int, state: TrainState, data: Batch
 ) -> tuple[TrainState, dict[str, Array]]:
-    """Steps over the whole training set in a new order; the mean of each step's
-    numbers.
+    """Steps over the whole training set in a new order; means of their numbers.
 
     The last, incomplete batch is dropped: it is another one in every epoch.
     """
