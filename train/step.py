@@ -4,7 +4,6 @@ Nothing here reads a clock, a file or a generator: the random numbers of a step 
 `fold_in(key, step)`, so a run that was stopped and resumed ends with the same bits.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -110,7 +109,10 @@ def train_epoch(
 
 def predict(model: Model, params: Any, stats: Any, images: Array) -> Array:
     """Logits of any number of images, a thousand at a time."""
-    apply: Callable = lambda x: model.apply(params, stats, x)[0]  # noqa: E731
+
+    def apply(batch: Array) -> Array:
+        return model.apply(params, stats, batch)[0]
+
     size = len(images)
     if size <= 1024:
         return apply(images)
