@@ -93,6 +93,9 @@ def greedy_gradient(
     softmax: $\ell = -\sum_j \tilde t_j \log p_j$,
     $\partial\ell/\partial z_j = p_j \sum_k \tilde t_k - \tilde t_j$.
 
+    For integer labels `general_greedy_debias` is the softmax form, and keeps relative
+    accuracy where the model is sure.
+
     Args:
         logits: scores of the base model.
         targets: soft or hard labels in [0, 1].
