@@ -2,24 +2,25 @@
 
 import concurrent.futures
 import dataclasses
-import itertools
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
 
+from jaxloss import metrics
 from train import config, data
 from train.commands import Compare, task_of
-from train.report import comparison, progress
-from train.report.comparison import Row
+from train.report import comparison
+from train.report.statistics import Row
 from train.report.text import describe
 from train.run_folder import RunFolder, new_path
-from train.sweep import Sweep, per_seed, scorer, sweep
+from train.sweep import Sweep, per_seed, scorer, sweep, two_at_a_time
 
 _LOSSES = {config.kebab(loss): loss for loss in get_args(config.Loss)}
 _METRICS = {
-    comparison.ERROR: scorer(comparison.balanced_error),
-    comparison.ACCURACY: scorer(comparison.accuracy),
+    comparison.ERROR: scorer(metrics.balanced_error),
+    comparison.ACCURACY: scorer(metrics.accuracy),
 }
 
 
@@ -74,29 +75,16 @@ def _check(
 def _sweeps(
     task: config.Task, losses: Mapping[str, config.Loss], command: Compare
 ) -> Iterator[dict[str, Sweep]]:
-    """Two at a time, as they come: compiling and running release the GIL."""
-    pool = concurrent.futures.ThreadPoolExecutor(2)
-    rates, seeds = command.learning_rates, command.seeds
-    names = list(losses)
+    """Every second loss in one program, the others in another, as they come."""
+    rates, seeds, names = command.learning_rates, command.seeds, list(losses)
     halves = [{n: losses[n] for n in names[i::2]} for i in range(min(2, len(names)))]
-    try:
-        with progress.show("training", len(losses) * len(rates) * seeds) as show:
-            trained = itertools.count(1)
-
-            def on_trained():
-                show(next(trained), "")
-
-            futures = [
-                pool.submit(
-                    sweep, task, half, command.fit, rates, seeds, on_trained=on_trained
-                )
-                for half in halves
-            ]
-            for future in concurrent.futures.as_completed(futures):
-                yield future.result()
-    finally:
-        # Whoever pressed Ctrl-C does not wait for what is running.
-        pool.shutdown(wait=False, cancel_futures=True)
+    calls = [
+        functools.partial(sweep, task, half, command.fit, rates, seeds)
+        for half in halves
+    ]
+    with two_at_a_time(calls, len(losses) * len(rates) * seeds) as futures:
+        for future in concurrent.futures.as_completed(futures):
+            yield future.result()
 
 
 def _log(folder: RunFolder, name: str, swept: Sweep) -> None:

@@ -1,12 +1,12 @@
 """`python -m train demo`: four experiments on real digits, in about two minutes."""
 
-import concurrent.futures
 import dataclasses
+import functools
 import itertools
 import json
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 from matplotlib.figure import Figure
@@ -16,9 +16,9 @@ from train import data
 from train.commands import Demo
 from train.experiments import encouraging, label_noise, long_tail, shortcut
 from train.experiments.panel import Experiment, Job, Panel
-from train.report import figures, progress
+from train.report import figures
 from train.report.table import render
-from train.sweep import Sweep, sweep
+from train.sweep import Sweep, sweep, two_at_a_time
 
 EXPERIMENTS = (
     long_tail.EXPERIMENT,
@@ -40,38 +40,30 @@ def main(options: Demo, experiments: Sequence[Experiment] = EXPERIMENTS) -> None
     )
     total = sum(job.trainings for each in experiments for job in each.jobs)
     panels: list[Panel] = []
-    # Tracing holds the GIL, compiling and running do not: two at a time use two cores.
-    pool = concurrent.futures.ThreadPoolExecutor(2)
+    calls = [_call(job, options.data_dir) for each in experiments for job in each.jobs]
     try:
-        with progress.show("compiling and training", total) as show:
-            count = itertools.count(1)  # shared by the threads; next() is atomic
-
-            def submit(job: Job) -> concurrent.futures.Future[dict[str, Sweep]]:
-                source = data.Digits(options.data_dir)
-                return pool.submit(
-                    sweep,
-                    dataclasses.replace(job.task, source=source),
-                    job.losses,
-                    job.options,
-                    job.learning_rates,
-                    job.seeds,
-                    on_trained=lambda: show(next(count), ""),
-                )
-
-            running = [(each, list(map(submit, each.jobs))) for each in experiments]
-            for experiment, futures in running:
-                sweeps = {k: v for each in futures for k, v in each.result().items()}
+        with two_at_a_time(calls, total) as futures:
+            coming = iter(futures)
+            for experiment in experiments:
+                sweeps: dict[str, Sweep] = {}
+                for future in itertools.islice(coming, len(experiment.jobs)):
+                    sweeps |= future.result()
                 panels.append(experiment.panel(sweeps))
     finally:
-        # On Ctrl-C: nobody waits for what is running, and what is done is kept.
-        pool.shutdown(wait=False, cancel_futures=True)
-        if panels:
+        if panels:  # what is done is kept, also on Ctrl-C
             _write(options.out, panels)
             print("\n\n".join(map(render, panels)))
     seconds = time.perf_counter() - start
     print(
         f"\nFigures and numbers: {options.out} ({total} trainings on "
         f"{jax.default_backend()} in {seconds:.0f} s)"
+    )
+
+
+def _call(job: Job, data_dir: str | None) -> Callable[..., dict[str, Sweep]]:
+    task = dataclasses.replace(job.task, source=data.Digits(data_dir))
+    return functools.partial(
+        sweep, task, job.losses, job.options, job.learning_rates, job.seeds
     )
 
 

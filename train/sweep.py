@@ -5,9 +5,12 @@ of the time of `vmap` and 0.84 of that of one call a training. On an accelerator
 `parallel` to train that many at once.
 """
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +19,7 @@ import numpy as np
 from train import config, data
 from train.fit import Fitted, fit, splits
 from train.objectives import OneOf
+from train.report import progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +136,27 @@ def _call_after(result: jax.Array, function: Callable[[], None]) -> None:
 
 def _arrays(dataset: data.Dataset) -> tuple:
     return dataset.train, dataset.validation, dataset.tests
+
+
+@contextlib.contextmanager
+def two_at_a_time(
+    calls: Sequence[Callable[..., dict[str, Sweep]]], trainings: int
+) -> Iterator[list[concurrent.futures.Future[dict[str, Sweep]]]]:
+    """Futures of calls of `sweep`, with their progress.
+
+    Tracing holds the GIL, compiling and running do not: two at a time use two cores.
+    """
+    pool = concurrent.futures.ThreadPoolExecutor(2)
+    try:
+        with progress.show("compiling and training", trainings) as show:
+            count = itertools.count(1)  # shared by the threads; next() is atomic
+            yield [
+                pool.submit(call, on_trained=lambda: show(next(count), ""))
+                for call in calls
+            ]
+    finally:
+        # Whoever pressed Ctrl-C does not wait for what is running.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 Scorer = Callable[[np.ndarray, data.Split, int], float]

@@ -72,7 +72,9 @@ def test_third_derivative(case):
         return scalar(case)(Z + t * V)
 
     def second(t):
-        slope = lambda s: jax.jvp(line, (s,), (1.0,))[1]  # noqa: E731
+        def slope(s):
+            return jax.jvp(line, (s,), (1.0,))[1]
+
         return jax.jvp(slope, (t,), (1.0,))[1]
 
     _, third = jax.jvp(second, (0.0,), (1.0,))

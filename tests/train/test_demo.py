@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from train import commands, demo
-from train.experiments.panel import Claim, Panel, Row
-from train.report.statistics import Interval, interval, paired
+from train.experiments.panel import Claim, Panel
+from train.report.statistics import Interval, Row, interval, paired
 from train.report.table import render
 from train.sweep import Sweep
 

@@ -85,7 +85,7 @@ def prepared_builder(name: str, data_dir: str | None) -> Any:
                         try_download_gcs=False
                     ),
                 )
-        except Exception as error:
+        except Exception as error:  # of any kind: it becomes the cause below
             failure = error
     # A fresh builder, because another process may have prepared the set meanwhile.
     builder = tfds.builder(name, data_dir=data_dir)

@@ -9,9 +9,9 @@ import numpy as np
 import jaxloss
 from jaxloss import metrics
 from train import config, data
-from train.experiments.panel import Claim, Experiment, Job, Panel, Row
+from train.experiments.panel import Claim, Experiment, Job, Panel
 from train.report import figures
-from train.report.statistics import paired
+from train.report.statistics import Row, paired
 from train.sweep import Sweep, per_seed, scorer
 
 TASK = config.Task(corruption=data.LongTail(50.0))

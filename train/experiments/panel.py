@@ -7,11 +7,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from train import config
-from train.report.statistics import Interval, interval, paired
+from train.report.statistics import Interval, Row, interval, paired
 from train.sweep import Sweep
 
 
@@ -28,15 +27,6 @@ class Job:
     @property
     def trainings(self) -> int:
         return len(self.losses) * len(self.learning_rates) * self.seeds
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One method: its value in each column, for every seed."""
-
-    name: str
-    values: dict[str, np.ndarray]
-    learning_rate: float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,9 @@ import numpy as np
 
 from jaxloss import metrics
 from train import config, data
-from train.experiments.panel import Claim, Experiment, Job, Panel, Row
+from train.experiments.panel import Claim, Experiment, Job, Panel
 from train.report import figures
-from train.report.statistics import paired
+from train.report.statistics import Row, paired
 from train.sweep import Sweep, per_seed, scorer
 
 CORRELATION = 0.95

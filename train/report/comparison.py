@@ -1,27 +1,17 @@
 """What a comparison came to: tables of means and of paired differences, a figure."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.style import context
 
-from jaxloss import metrics
 from train.report import figures
-from train.report.statistics import Interval, interval, paired
+from train.report.statistics import Interval, Row, interval, paired
 from train.report.text import aligned
 
 ERROR, ACCURACY = "balanced error", "accuracy"
 WHEN = ("last", "best")  # epoch
-
-balanced_error, accuracy = metrics.balanced_error, metrics.accuracy
-
-
-class Row(NamedTuple):
-    name: str
-    values: dict[str, np.ndarray]  # percent per seed
-    learning_rate: float
 
 
 def column(test: str, metric: str, when: str) -> str:

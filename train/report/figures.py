@@ -1,13 +1,12 @@
 """Figures from plain arrays, for axes the caller makes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
-from train.report.statistics import interval
+from train.report.statistics import Row, interval
 
 # Okabe & Ito: told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -29,13 +28,6 @@ STYLE = {
 
 # Figures go to files; nothing here may look for a display.
 matplotlib.use("Agg")
-
-
-class Row(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def values(self) -> dict[str, np.ndarray]: ...
 
 
 def dots(axes: Axes, rows: Sequence[Row], columns: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 """Means with honest intervals."""
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,15 @@ class Interval(NamedTuple):
     @property
     def high(self) -> float:
         return self.mean + self.half
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One method: its value in each column, for every seed."""
+
+    name: str
+    values: dict[str, np.ndarray]
+    learning_rate: float
 
 
 def interval(values: np.ndarray) -> Interval:

@@ -2,6 +2,7 @@
 
 from train.experiments.panel import Panel
 from train.report.statistics import interval
+from train.report.text import aligned
 
 
 def render(panel: Panel) -> str:
@@ -18,17 +19,16 @@ def render(panel: Panel) -> str:
                 f"{row.learning_rate:g}",
             ]
         )
-    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
-
-    def line(cells):
-        first, *rest = zip(cells, widths, strict=True)
-        cells = [first[0].ljust(first[1]), *(cell.rjust(w) for cell, w in rest)]
-        return "  ".join(cells).rstrip()
-
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    table = [line(header), rule, *map(line, lines)]
     notes = [f"  {note}" for note in panel.notes]
     claims = [f"  {claim}" for claim in panel.claims]
     return "\n".join(
-        [panel.title, f"  {panel.setting}", "", *table, "", *notes, *claims]
+        [
+            panel.title,
+            f"  {panel.setting}",
+            "",
+            aligned(header, lines),
+            "",
+            *notes,
+            *claims,
+        ]
     )
