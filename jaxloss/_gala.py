@@ -71,14 +71,12 @@ def gala(
     logits, labels = check_logits_labels(logits, labels)
     theta = check_per_class("positive", positive, logits)
     phi = check_per_class("negative", negative, logits)
-    rival = jnp.log(theta + epsilon) * lambda1
-    label = jnp.log(phi + epsilon) * lambda2
     return apply_curve(
         curves.cross_entropy,
         logits,
         labels,
-        shift=rival,
-        label_offset=label - rival,  # of the shift, the label's own share goes back
+        margin=jnp.log(theta + epsilon) * lambda1,
+        label_offset=jnp.log(phi + epsilon) * lambda2,
     )
 
 

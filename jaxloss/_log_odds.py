@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.custom_batching import custom_vmap
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Float, Integer
 
 from jaxloss._checks import check_logits_labels
@@ -60,7 +61,8 @@ def apply_curve(
     logits: Array,
     labels: Array,
     *,
-    shift: Array | None = None,
+    scale: Array | None = None,
+    margin: Array | None = None,
     label_offset: Array | None = None,
 ) -> Array:
     """`curve(u)` for each example: what every softmax loss is made of.
@@ -69,14 +71,17 @@ def apply_curve(
         curve: function of the log-odds.
         logits: `[*batch, classes]`.
         labels: `[*batch]`.
-        shift: added to the logits first; any shape that broadcasts against them.
-        label_offset: likewise; its entry at the label is added to the log-odds.
+        scale: multiplies the logits; of their rank, its last axis 1 or the classes.
+        margin: added to the (scaled) logits of the rivals, not to the label's; any
+            shape that broadcasts against the logits.
+        label_offset: its entry at the label is added to the log-odds; likewise. The
+            margin itself makes it a shift of all logits.
     """
     logits, labels = check_logits_labels(logits, labels)
-    valid = _is_class(logits, labels)
-    u, _ = _log_odds_and_rivals(logits, shift, labels)
+    valid = is_class(logits, labels)
+    u, _ = log_odds_and_rivals(logits, labels, scale=scale, margin=margin)
     if label_offset is not None:
-        u = u + jnp.squeeze(_at_label(label_offset, labels), -1)
+        u = u + jnp.squeeze(at_label(label_offset, labels), -1)
     # The inner select keeps what stands beside an invalid label out of every gradient,
     # the hyper-parameters' included: 0 * NaN is NaN. The outer one makes its loss loud.
     losses = curve(jnp.where(valid, u, 0))
@@ -88,33 +93,73 @@ def wide(dtype: jnp.dtype) -> jnp.dtype:
     return jnp.promote_types(dtype, jnp.float32)
 
 
+def log_odds_and_rivals(
+    logits: Array,
+    labels: Array,
+    *,
+    scale: Array | None = None,
+    margin: Array | None = None,
+) -> tuple[Array, Array]:
+    """The log-odds `[*batch]` and the softmax over the rivals `[*batch, classes]`, 0 at
+    the label; see `apply_curve`. Labels must be classes."""
+    return _log_odds_and_rivals(logits, scale, margin, labels)
+
+
+def at_label(values: Array, labels: Array) -> Array:
+    """Each row's entry at its label, class axis kept; saves no `[N, C]` for AD."""
+    if values.shape[-1] == 1:
+        return values
+    if _explicit(values, labels):  # a gather wants to be told its sharding
+        hot = _is_label(values, labels)
+        return jnp.sum(jnp.where(hot, values, 0), axis=-1, keepdims=True)
+    return jnp.take_along_axis(values, labels[..., None], axis=-1, mode="clip")
+
+
+def is_class(logits: Array, labels: Array) -> Array:
+    return (labels >= 0) & (labels < logits.shape[-1])
+
+
 @jax.custom_jvp
 def _log_odds_and_rivals(
-    logits: Array, shift: Array | None, labels: Array
+    logits: Array, scale: Array | None, margin: Array | None, labels: Array
 ) -> tuple[Array, Array]:
     """Exact: the log-odds, the softmax over the rivals, and all their derivatives."""
-    label, exps, total = _parts(logits, shift, labels)
-    valid = _is_class(logits, labels)[..., None] & (total > 0)
+    label, exps, total = _parts(logits, scale, margin, labels)
+    valid = is_class(logits, labels)[..., None] & (total > 0)
     rivals = jnp.where(valid, exps / total, 0)
     return jnp.squeeze(label - jnp.log(total), -1), rivals
 
 
-@_log_odds_and_rivals.defjvp
 def _log_odds_and_rivals_jvp(primals, tangents):
-    logits, shift, labels = primals
-    u, rivals = _log_odds_and_rivals(logits, shift, labels)
-    dz = _shifted(*tangents[:2])
-    mean = jnp.sum(rivals * dz, axis=-1)
-    du = jnp.squeeze(_at_label(dz, labels), -1) - mean
-    return (u, rivals), (du, rivals * (dz - mean[..., None]))
+    logits, scale, margin, labels = primals
+    dlogits, dscale, dmargin, _ = map(_unless_zero, tangents)
+    u, rivals = _log_odds_and_rivals(logits, scale, margin, labels)
+    dz = jnp.zeros(logits.shape, u.dtype) if dlogits is None else dlogits
+    dz = _scaled(dz, scale)
+    if dscale is not None:
+        dz = dz + logits * dscale
+    rivals_dz = dz if dmargin is None else dz + dmargin
+    mean = jnp.sum(rivals * rivals_dz, axis=-1)
+    du = jnp.squeeze(at_label(dz, labels), -1) - mean
+    return (u, rivals), (du, rivals * (rivals_dz - mean[..., None]))
+
+
+# Symbolic zeros: a scale or margin that nobody differentiates costs nothing.
+_log_odds_and_rivals.defjvp(_log_odds_and_rivals_jvp, symbolic_zeros=True)
+
+
+def _unless_zero(tangent):
+    return None if isinstance(tangent, SymbolicZero) else tangent
 
 
 @custom_vmap
-def _parts(logits: Array, shift: Array | None, labels: Array) -> _Parts:
+def _parts(
+    logits: Array, scale: Array | None, margin: Array | None, labels: Array
+) -> _Parts:
     if _explicit(logits, labels):
-        return _masked(logits, shift, labels)
+        return _masked(logits, scale, margin, labels)
     return jax.lax.platform_dependent(
-        logits, shift, labels, cpu=_gathered, default=_masked
+        logits, scale, margin, labels, cpu=_gathered, default=_masked
     )
 
 
@@ -128,49 +173,55 @@ def _parts_vmap(axis_size, in_batched, *args):
     return _parts(*jax.tree.map(with_axis, args, tuple(in_batched))), (True,) * 3
 
 
-def _masked(logits: Array, shift: Array | None, labels: Array) -> _Parts:
+def _masked(
+    logits: Array, scale: Array | None, margin: Array | None, labels: Array
+) -> _Parts:
     """The definition: masks fuse with what stands around them and shard freely."""
-    z = _shifted(logits, shift)
+    z = _scaled(logits, scale)
     hot = _is_label(z, labels)
     label = jnp.sum(jnp.where(hot, z, 0), axis=-1, keepdims=True)
-    others = jnp.where(hot, -jnp.inf, z)
-    top = jnp.max(others, axis=-1, keepdims=True)
-    top = jnp.where(jnp.isneginf(top), 0, top)  # no rival: -inf - -inf is NaN
+    others = jnp.where(hot, -jnp.inf, z if margin is None else z + margin)
+    top = _finite_max(others)
     exps = jnp.exp(others - top)
     return label - top, exps, jnp.sum(exps, axis=-1, keepdims=True)
 
 
-def _gathered(logits: Array, shift: Array | None, labels: Array) -> _Parts:
+def _gathered(
+    logits: Array, scale: Array | None, margin: Array | None, labels: Array
+) -> _Parts:
     """The same, faster on CPUs: one exp per logit, less the largest of the row.
 
     A label far above its rivals underflows them; then the whole batch takes `_masked`.
     Underflow drops at most `tiny` per class, hence the bound that keeps its share below
     eps.
     """
-    z = _shifted(logits, shift)
-    top = jnp.max(z, axis=-1, keepdims=True)
+    z = _scaled(logits, scale)
+    z = z if margin is None else z + margin
+    top = _finite_max(z)
     exps = jnp.put_along_axis(
         jnp.exp(z - top), labels[..., None], 0, axis=-1, inplace=False, mode="clip"
     )
     total = jnp.sum(exps, axis=-1, keepdims=True)
     info = jnp.finfo(z.dtype)
     lost = jnp.any(total < z.shape[-1] * info.tiny / info.eps)
-    parts = _at_label(z, labels) - top, exps, total
-    # `_masked` shifts the logits again: given z, XLA would have to write it out for it.
-    return jax.lax.cond(lost, lambda: _masked(logits, shift, labels), lambda: parts)
+    label = _scaled(
+        at_label(logits, labels), None if scale is None else at_label(scale, labels)
+    )
+    parts = label - top, exps, total
+    # `_masked` scales and shifts again: given z, XLA would have to write it out for it.
+    return jax.lax.cond(
+        lost, lambda: _masked(logits, scale, margin, labels), lambda: parts
+    )
 
 
-def _shifted(logits: Array, shift: Array | None) -> Array:
+def _scaled(logits: Array, scale: Array | None) -> Array:
     z = logits.astype(wide(logits.dtype))
-    return z if shift is None else z + shift
+    return z if scale is None else z * scale
 
 
-def _at_label(values: Array, labels: Array) -> Array:
-    """Each row's entry at its label, class axis kept; saves no `[N, C]` for AD."""
-    if _explicit(values, labels):  # a gather wants to be told its sharding
-        hot = _is_label(values, labels)
-        return jnp.sum(jnp.where(hot, values, 0), axis=-1, keepdims=True)
-    return jnp.take_along_axis(values, labels[..., None], axis=-1, mode="clip")
+def _finite_max(z: Array) -> Array:
+    top = jnp.max(z, axis=-1, keepdims=True)
+    return jnp.where(jnp.isneginf(top), 0, top)  # no rival: -inf - -inf is NaN
 
 
 def _explicit(*arrays: Array) -> bool:
@@ -180,7 +231,3 @@ def _explicit(*arrays: Array) -> bool:
 def _is_label(z: Array, labels: Array) -> Array:
     row = (1,) * (z.ndim - 1) + z.shape[-1:]
     return jax.lax.broadcasted_iota(labels.dtype, row, z.ndim - 1) == labels[..., None]
-
-
-def _is_class(logits: Array, labels: Array) -> Array:
-    return (labels >= 0) & (labels < logits.shape[-1])

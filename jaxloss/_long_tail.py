@@ -149,7 +149,9 @@ def logit_adjusted_cross_entropy(
     """
     logits, labels = check_logits_labels(logits, labels)
     shift = _class_shift(logits, log_prior, tau)
-    return apply_curve(curves.cross_entropy, logits, labels, shift=shift)
+    return apply_curve(
+        curves.cross_entropy, logits, labels, margin=shift, label_offset=shift
+    )
 
 
 def margin_cross_entropy(
@@ -188,9 +190,8 @@ def margin_cross_entropy(
     logits, labels = check_logits_labels(logits, labels)
     margin = jnp.asarray(margin)
     check_shape("margin", margin, logits.shape[-1:] * 2, logits)
-    margin = jnp.where(jnp.eye(logits.shape[-1], dtype=bool), 0, margin)
-    shift = margin.at[labels].get(mode="clip")
-    return apply_curve(curves.cross_entropy, logits, labels, shift=shift)
+    rows = margin.at[labels].get(mode="clip")
+    return apply_curve(curves.cross_entropy, logits, labels, margin=rows)
 
 
 def tau_normalize(

@@ -116,8 +116,8 @@ def test_the_check_has_teeth_for_the_rivals(monkeypatch):
     exact = _log_odds._log_odds_and_rivals
 
     @jax.custom_jvp
-    def wrong(logits, shift, labels):
-        return exact(logits, shift, labels)
+    def wrong(logits, scale, margin, labels):
+        return exact(logits, scale, margin, labels)
 
     @wrong.defjvp
     def wrong_jvp(primals, tangents):
