@@ -7,24 +7,59 @@ from jaxloss._log_odds import label_log_odds as label_log_odds
 # Curves on the softmax
 from jaxloss._softmax import (
     cross_entropy as cross_entropy,
+    label_smoothed as label_smoothed,
     focal as focal,
+    poly1 as poly1,
+    taylor_cross_entropy as taylor_cross_entropy,
     generalized_cross_entropy as generalized_cross_entropy,
     truncated_generalized_cross_entropy as truncated_generalized_cross_entropy,
+    symmetric_cross_entropy as symmetric_cross_entropy,
+    z_loss as z_loss,
+)
+from jaxloss._distance import (
     mean_absolute_error as mean_absolute_error,
+    squared_error as squared_error,
+)
+from jaxloss._encouraging import (
     encouraging as encouraging,
+    mirror_bonus as mirror_bonus,
+    encouraging_schedule as encouraging_schedule,
+)
+
+# Noisy labels, beyond the curves
+from jaxloss._robust import (
+    normalized_cross_entropy as normalized_cross_entropy,
+    forward_corrected_cross_entropy as forward_corrected_cross_entropy,
+    backward_corrected_cross_entropy as backward_corrected_cross_entropy,
+    transition_from_anchors as transition_from_anchors,
+    transition_from_labels as transition_from_labels,
 )
 
 # Curves on the sigmoid
 from jaxloss._sigmoid import sigmoid_cross_entropy as sigmoid_cross_entropy
 
 # Shifts: class frequencies, and gradients accumulated in training
-from jaxloss._long_tail import (
+from jaxloss._class_counts import (
     class_log_prior as class_log_prior,
+    class_weights as class_weights,
+    deferred_weights as deferred_weights,
+    label_aware_smoothing as label_aware_smoothing,
+)
+from jaxloss._long_tail import (
     adjust_logits as adjust_logits,
     posthoc_adjust_logits as posthoc_adjust_logits,
     logit_adjusted_cross_entropy as logit_adjusted_cross_entropy,
     margin_cross_entropy as margin_cross_entropy,
+    vector_scaling as vector_scaling,
+    ldam as ldam,
+    equalization as equalization,
+    seesaw as seesaw,
     tau_normalize as tau_normalize,
+)
+from jaxloss._cosine import (
+    arcface as arcface,
+    cosface as cosface,
+    logit_norm as logit_norm,
 )
 from jaxloss._gala import (
     gala as gala,

@@ -56,6 +56,22 @@ def check_per_class(name: str, values: ArrayLike, logits: Array) -> Array:
     return values.reshape((1,) * (logits.ndim - 1) + values.shape)
 
 
+def check_counts(counts: ArrayLike, logits: Array | None = None) -> Array:
+    """Examples per class, `[classes]`, none negative, not all 0, as floats; with the
+    rank of `logits` if those are given."""
+    # Before they become an array: under jit that makes even constants a tracer.
+    check_range("counts", counts, 0, float("inf"), open_high=True)
+    if not isinstance(counts, Tracer):
+        total = np.sum(np.asarray(counts))
+        check_range("the sum of counts", total, 0, float("inf"), open_low=True)
+    counts = jnp.asarray(counts)
+    if counts.ndim != 1:
+        raise ValueError(f"counts must be [classes], got {describe(counts)}")
+    dtype = jnp.promote_types(jnp.result_type(counts, float), jnp.float32)
+    counts = counts.astype(dtype)
+    return counts if logits is None else check_per_class("counts", counts, logits)
+
+
 def check_shape(name: str, array: Array, shape: Sequence[int], logits: Array) -> None:
     if array.shape != tuple(shape):
         raise ValueError(

@@ -23,6 +23,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Float, Integer
 
 from jaxloss._checks import check_logits_labels
+from jaxloss._exact import log_sigmoid
 
 _Parts = tuple[Array, Array, Array]  # z_y - top, exp(z - top) of the rivals, their sum
 
@@ -88,6 +89,33 @@ def apply_curve(
     return jnp.where(valid, losses, jnp.nan).astype(logits.dtype)
 
 
+def per_example(
+    loss: Callable[[Array, Array], Array], logits: Array, labels: Array
+) -> Array:
+    """`loss(logits, labels)` for a loss that is no curve: wide; NaN, without any
+    gradient, where the label is no class."""
+    logits, labels = check_logits_labels(logits, labels)
+    valid = is_class(logits, labels)
+    z = jnp.where(valid[..., None], logits.astype(wide(logits.dtype)), 0)
+    losses = loss(z, jnp.where(valid, labels, 0))
+    return jnp.where(valid, losses, jnp.nan).astype(logits.dtype)
+
+
+def log_softmax(logits: Array) -> tuple[Array, Array]:
+    """`log p` of every class, and its log-odds: each exact to a few ulp.
+
+    The largest class is the one whose `log p` and `1 - p` may be tiny; it gets its own
+    log-odds. The others have p <= 1/2.
+    """
+    z = logits.astype(wide(logits.dtype))
+    top = jnp.argmax(jax.lax.stop_gradient(z), axis=-1)
+    u, _ = log_odds_and_rivals(z, top)
+    log_p = z - at_label(z, top) + log_sigmoid(u)[..., None]
+    is_top = is_label(z, top)
+    rest = jnp.log1p(-jnp.exp(jnp.where(is_top, -1, log_p)))
+    return log_p, jnp.where(is_top, u[..., None], log_p - rest)
+
+
 def wide(dtype: jnp.dtype) -> jnp.dtype:
     """The dtype to compute in: float32, or float64 if that is what came in."""
     return jnp.promote_types(dtype, jnp.float32)
@@ -110,13 +138,18 @@ def at_label(values: Array, labels: Array) -> Array:
     if values.shape[-1] == 1:
         return values
     if _explicit(values, labels):  # a gather wants to be told its sharding
-        hot = _is_label(values, labels)
+        hot = is_label(values, labels)
         return jnp.sum(jnp.where(hot, values, 0), axis=-1, keepdims=True)
     return jnp.take_along_axis(values, labels[..., None], axis=-1, mode="clip")
 
 
 def is_class(logits: Array, labels: Array) -> Array:
     return (labels >= 0) & (labels < logits.shape[-1])
+
+
+def is_label(z: Array, labels: Array) -> Array:
+    row = (1,) * (z.ndim - 1) + z.shape[-1:]
+    return jax.lax.broadcasted_iota(labels.dtype, row, z.ndim - 1) == labels[..., None]
 
 
 @jax.custom_jvp
@@ -178,7 +211,7 @@ def _masked(
 ) -> _Parts:
     """The definition: masks fuse with what stands around them and shard freely."""
     z = _scaled(logits, scale)
-    hot = _is_label(z, labels)
+    hot = is_label(z, labels)
     label = jnp.sum(jnp.where(hot, z, 0), axis=-1, keepdims=True)
     others = jnp.where(hot, -jnp.inf, z if margin is None else z + margin)
     top = _finite_max(others)
@@ -226,8 +259,3 @@ def _finite_max(z: Array) -> Array:
 
 def _explicit(*arrays: Array) -> bool:
     return any(jax.typeof(x).sharding.mesh.explicit_axes for x in arrays)
-
-
-def _is_label(z: Array, labels: Array) -> Array:
-    row = (1,) * (z.ndim - 1) + z.shape[-1:]
-    return jax.lax.broadcasted_iota(labels.dtype, row, z.ndim - 1) == labels[..., None]

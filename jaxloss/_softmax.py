@@ -7,31 +7,104 @@ returned in the dtype of the logits. Labels, padding, shapes and errors are thos
     d loss / d z_y = slope,    d loss / d z_k = -slope * p_k / (1 - p_y)    for k != y.
 """
 
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float, Integer
 
 from jaxloss import curves
-from jaxloss._log_odds import apply_curve
+from jaxloss._checks import check_logits, check_logits_labels, check_range
+from jaxloss._log_odds import (
+    apply_curve,
+    at_label,
+    is_class,
+    log_softmax,
+    per_example,
+    wide,
+)
 
 
 def cross_entropy(
-    logits: Float[Array, "*batch classes"], labels: Integer[Array, "*batch"]
+    logits: Float[Array, "*batch classes"],
+    labels: Integer[Array, "*batch"],
+    *,
+    label_smoothing: ArrayLike = 0.0,
 ) -> Float[Array, "*batch"]:
-    r"""Cross-entropy $\ell = -\log p_y$: $\partial\ell/\partial z_k = p_k - [k = y]$.
+    r"""Cross-entropy $\ell = -\log p_y$, with label smoothing if asked for.
+
+    $$\ell = -(1 - s) \log p_y - \frac{s}{C} \sum_j \log p_j, \qquad
+      \frac{\partial\ell}{\partial z_k} = p_k - (1 - s) [k = y] - \frac{s}{C}.$$
 
     Args:
-        logits: unnormalized scores.
+        logits: unnormalized scores. Classes at $-\infty$ are out and get no share of
+            the smoothing.
         labels: class ids in `[0, classes)`; NaN for any other.
+        label_smoothing: s in [0, 1], a number or one per example; may be traced.
     Returns:
         One loss per example.
     Raises:
-        TypeError, ValueError: as `label_log_odds`.
+        TypeError, ValueError: as `label_log_odds`; label_smoothing out of range.
+    Source: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision",
+        CVPR 2016, arXiv:1512.00567, section 7.
 
     >>> cross_entropy(jnp.array([[0.0, 0.0], [0.0, 9.0]]), jnp.array([0, 0])).round(4)
     Array([0.6931, 9.0001], dtype=float32)
     """
-    return apply_curve(curves.cross_entropy, logits, labels)
+    logits, labels = check_logits_labels(logits, labels)
+    check_range("label_smoothing", label_smoothing, 0, 1)
+    if isinstance(label_smoothing, float) and label_smoothing == 0:
+        return apply_curve(curves.cross_entropy, logits, labels)
+    z = logits.astype(wide(logits.dtype))
+    # The mean of all -log p is that of the label plus its lead over the mean logit.
+    inside = ~jnp.isneginf(z)
+    mean = jnp.mean(z, axis=-1, keepdims=True, where=inside)
+    lead = jnp.squeeze(at_label(z, labels) - mean, -1)
+    lead = jnp.where(is_class(z, labels), lead, 0)
+    losses = apply_curve(curves.cross_entropy, z, labels) + label_smoothing * lead
+    return losses.astype(logits.dtype)
+
+
+def label_smoothed(
+    curve: Callable[[Array], Array],
+    logits: Float[Array, "*batch classes"],
+    labels: Integer[Array, "*batch"],
+    *,
+    label_smoothing: ArrayLike,
+) -> Float[Array, "*batch"]:
+    r"""Label smoothing for any curve: it is evaluated at every class's log-odds.
+
+    $$\ell = (1 - s)\,\ell(u_y) + \frac{s}{C} \sum_j \ell(u_j), \qquad
+      u_j = \log\frac{p_j}{1 - p_j}.$$
+
+    For cross-entropy `cross_entropy(label_smoothing=...)` is the same, and faster.
+
+    Args:
+        curve: a function of log-odds, such as one of `curves`.
+        logits: unnormalized scores. Classes at $-\infty$ are out.
+        labels: class ids in `[0, classes)`; NaN for any other.
+        label_smoothing: s in [0, 1], a number or one per example; may be traced.
+    Returns:
+        One loss per example.
+    Raises:
+        TypeError, ValueError: as `label_log_odds`; label_smoothing out of range.
+
+    >>> z, y = jnp.array([2.0, 0.0]), jnp.array(0)
+    >>> label_smoothed(curves.mean_absolute_error, z, y, label_smoothing=1.0).round(4)
+    Array(1., dtype=float32)
+    """
+    check_range("label_smoothing", label_smoothing, 0, 1)
+
+    def loss(z: Array, labels: Array) -> Array:
+        inside = ~jnp.isneginf(z)
+        losses = curve(jnp.where(inside, log_softmax(z)[1], 0))
+        mean = jnp.mean(losses, axis=-1, where=inside)
+        label = apply_curve(curve, z, labels)
+        return (1 - jnp.asarray(label_smoothing)) * label + label_smoothing * mean
+
+    return per_example(loss, logits, labels)
 
 
 def focal(
@@ -59,6 +132,64 @@ def focal(
     Array(0.1733, dtype=float32)
     """
     return apply_curve(lambda u: curves.focal(u, gamma=gamma), logits, labels)
+
+
+def poly1(
+    logits: Float[Array, "*batch classes"],
+    labels: Integer[Array, "*batch"],
+    *,
+    epsilon: ArrayLike = 1.0,
+) -> Float[Array, "*batch"]:
+    r"""Poly-1: cross-entropy with a heavier first term.
+
+    $$\ell = -\log p_y + \epsilon (1 - p_y), \qquad
+      \frac{\partial\ell}{\partial z_k} = (1 + \epsilon p_y) (p_k - [k = y]).$$
+
+    Args:
+        logits: unnormalized scores.
+        labels: class ids in `[0, classes)`; NaN for any other.
+        epsilon: at least -1; 0 is cross-entropy. May be traced.
+    Returns:
+        One loss per example.
+    Raises:
+        TypeError, ValueError: as `label_log_odds`; epsilon out of range.
+    Source: Leng et al., "PolyLoss: A Polynomial Expansion Perspective of Classification
+        Loss Functions", ICLR 2022, arXiv:2204.12511, eq. 7.
+
+    >>> poly1(jnp.array([0.0, 0.0]), jnp.array(0), epsilon=2.0).round(4)  # log(2) + 1
+    Array(1.6931, dtype=float32)
+    """
+    return apply_curve(lambda u: curves.poly1(u, epsilon=epsilon), logits, labels)
+
+
+def taylor_cross_entropy(
+    logits: Float[Array, "*batch classes"],
+    labels: Integer[Array, "*batch"],
+    *,
+    order: int = 2,
+) -> Float[Array, "*batch"]:
+    r"""The first terms of cross-entropy around $p_y = 1$: bounded, robust to noise.
+
+    $$\ell = \sum_{k=1}^{n} \frac{(1 - p_y)^k}{k}, \qquad
+      \frac{\partial\ell}{\partial z_k} =
+      \left(1 - (1 - p_y)^n\right) (p_k - [k = y]).$$
+
+    Args:
+        logits: unnormalized scores.
+        labels: class ids in `[0, classes)`; NaN for any other.
+        order: n, an int of at least 1 that cannot be traced: 1 is half the mean
+            absolute error, many terms approach cross-entropy.
+    Returns:
+        One loss per example.
+    Raises:
+        TypeError, ValueError: as `label_log_odds`; order out of range.
+    Source: Feng et al., "Can Cross Entropy Loss Be Robust to Label Noise?", IJCAI 2020,
+        eq. 7.
+
+    >>> taylor_cross_entropy(jnp.array([0.0, 0.0]), jnp.array(0))  # 1/2 + 1/8
+    Array(0.625, dtype=float32)
+    """
+    return apply_curve(lambda u: curves.taylor(u, order=order), logits, labels)
 
 
 def generalized_cross_entropy(
@@ -130,57 +261,67 @@ def truncated_generalized_cross_entropy(
     )
 
 
-def mean_absolute_error(
-    logits: Float[Array, "*batch classes"], labels: Integer[Array, "*batch"]
-) -> Float[Array, "*batch"]:
-    r"""$\ell = \sum_j |[j = y] - p_j| = 2 (1 - p_y)$, robust to symmetric noise, slow.
-
-    $$\frac{\partial\ell}{\partial z_k} = 2 p_y\,(p_k - [k = y]).$$
-
-    Args:
-        logits: unnormalized scores.
-        labels: class ids in `[0, classes)`; NaN for any other.
-    Returns:
-        One loss per example, in [0, 2]; its sum over all labels is the constant
-        $2 (C - 1)$.
-    Raises:
-        TypeError, ValueError: as `label_log_odds`.
-    Source: Ghosh et al., "Robust Loss Functions under Label Noise for Deep Neural
-        Networks", AAAI 2017, arXiv:1712.09482.
-
-    >>> mean_absolute_error(jnp.array([0.0, 0.0]), jnp.array(0))
-    Array(1., dtype=float32)
-    """
-    return apply_curve(curves.mean_absolute_error, logits, labels)
-
-
-def encouraging(
+def symmetric_cross_entropy(
     logits: Float[Array, "*batch classes"],
     labels: Integer[Array, "*batch"],
     *,
-    log_end: ArrayLike = 0.75,
+    alpha: ArrayLike = 0.1,
+    beta: ArrayLike = 1.0,
+    log_zero: ArrayLike = -4.0,
 ) -> Float[Array, "*batch"]:
-    r"""Cross-entropy plus the bonus $\log(1 - p_y)$ for well-classified examples.
+    r"""Cross-entropy plus reverse cross-entropy, whose $\log 0$ is a number $A < 0$.
 
-    $$\ell = -u \;\; (p_y \le e), \qquad
-      \ell = -\log p_y + \log(1 - e) - \frac{p_y - e}{1 - e} \;\; (p_y > e).$$
+    $$\ell = -\alpha \log p_y - \beta A (1 - p_y), \qquad
+      \frac{\partial\ell}{\partial z_k} = (\alpha - \beta A p_y) (p_k - [k = y]).$$
 
-    The slope on the label's log-odds $u$ is -1 up to $p_y = e$ (`log_end`) and
-    $-(1 - p_y)(1 + p_y / (1 - e))$ beyond: the margin of easy examples keeps growing.
+    The reverse part is $-A/2$ times the mean absolute error: robust, where the other
+    part learns.
 
     Args:
         logits: unnormalized scores.
         labels: class ids in `[0, classes)`; NaN for any other.
-        log_end: in (0, 1]; at 1 the loss is $-u$, unbounded below. May be traced.
+        alpha: weight of cross-entropy; may be traced.
+        beta: weight of the reverse; may be traced.
+        log_zero: A, negative; may be traced.
     Returns:
-        One loss per example; negative for sure ones.
+        One loss per example.
     Raises:
-        TypeError, ValueError: as `label_log_odds`; log_end out of range.
-    Source: Zhao et al., "Well-classified Examples are Underestimated in Classification
-        with Deep Neural Networks", AAAI 2022, arXiv:2110.06537. The released code
-        clamps $1 - p$ at 1e-5; ours is exact.
+        TypeError, ValueError: as `label_log_odds`; a hyper-parameter out of range.
+    Source: Wang et al., "Symmetric Cross Entropy for Robust Learning with Noisy
+        Labels", ICCV 2019, arXiv:1908.06112, eq. 6 and 7.
 
-    >>> encouraging(jnp.array([20.0, 0.0]), jnp.array(0), log_end=1.0)
-    Array(-20., dtype=float32)
+    >>> z, y = jnp.array([0.0, 0.0]), jnp.array(0)
+    >>> symmetric_cross_entropy(z, y, alpha=0.0)
+    Array(2., dtype=float32)
     """
-    return apply_curve(lambda u: curves.encouraging(u, log_end=log_end), logits, labels)
+    return apply_curve(
+        lambda u: curves.symmetric_cross_entropy(
+            u, alpha=alpha, beta=beta, log_zero=log_zero
+        ),
+        logits,
+        labels,
+    )
+
+
+def z_loss(logits: Float[Array, "*batch classes"]) -> Float[Array, "*batch"]:
+    r"""Keeps the normalizer near 1: $\ell = (\log\sum_j e^{z_j})^2$.
+
+    $$\frac{\partial\ell}{\partial z_k} = 2\, p_k \log\sum\nolimits_j e^{z_j}.$$
+
+    To be added to a loss with a small factor, 1e-4 in the source.
+
+    Args:
+        logits: unnormalized scores.
+    Returns:
+        One penalty per example.
+    Raises:
+        TypeError, ValueError: as `label_log_odds`.
+    Source: Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", JMLR
+        2023, arXiv:2204.02311, section 5.
+
+    >>> z_loss(jnp.array([0.0, 0.0])).round(2)  # log(2) squared
+    Array(0.48, dtype=float32)
+    """
+    logits = check_logits(logits)
+    normalizer = jax.nn.logsumexp(logits.astype(wide(logits.dtype)), axis=-1)
+    return (normalizer * normalizer).astype(logits.dtype)

@@ -7,13 +7,15 @@ these curves at `label_log_odds(logits, labels)`; for a binary label in {0, 1} t
 slope at both ends, and take hyper-parameters that may be traced.
 """
 
-import jax
+from collections.abc import Callable
+
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from jaxloss._checks import check_range
+from jaxloss._exact import expm1, log_sigmoid, logit, sigmoid
 
 
 def cross_entropy(u: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -22,7 +24,7 @@ def cross_entropy(u: Float[Array, "..."]) -> Float[Array, "..."]:
     >>> cross_entropy(jnp.array([0.0, -30.0])).round(4)
     Array([ 0.6931, 30.    ], dtype=float32)
     """
-    return -_log_sigmoid(u)
+    return -log_sigmoid(u)
 
 
 def focal(u: Float[Array, "..."], *, gamma: ArrayLike) -> Float[Array, "..."]:
@@ -41,8 +43,49 @@ def focal(u: Float[Array, "..."], *, gamma: ArrayLike) -> Float[Array, "..."]:
     """
     check_range("gamma", gamma, 0, float("inf"), open_high=True)
     # At u = inf, where no rival is left, gamma * -inf is NaN for gamma = 0.
-    log_rest = jnp.maximum(_log_sigmoid(-u), jnp.finfo(u.dtype).min)
-    return -jnp.exp(gamma * log_rest) * _log_sigmoid(u)
+    log_rest = jnp.maximum(log_sigmoid(-u), jnp.finfo(u.dtype).min)
+    return -jnp.exp(gamma * log_rest) * log_sigmoid(u)
+
+
+def poly1(u: Float[Array, "..."], *, epsilon: ArrayLike) -> Float[Array, "..."]:
+    r"""Poly-1 $\ell = -\log p + \epsilon (1 - p)$, slope $-(1 - p)(1 + \epsilon p)$.
+
+    Args:
+        u: log-odds of the label.
+        epsilon: at least -1, below which sure examples are pushed away.
+    Source: Leng et al., "PolyLoss: A Polynomial Expansion Perspective of Classification
+        Loss Functions", ICLR 2022, arXiv:2204.12511, eq. 7.
+
+    >>> poly1(jnp.array([0.0]), epsilon=2.0).round(4)  # log(2) + 1
+    Array([1.6931], dtype=float32)
+    """
+    check_range("epsilon", epsilon, -1, float("inf"), open_high=True)
+    return epsilon * sigmoid(-u) - log_sigmoid(u)
+
+
+def taylor(u: Float[Array, "..."], *, order: int) -> Float[Array, "..."]:
+    r"""The first terms of cross-entropy around $p = 1$: bounded, so robust to noise.
+
+    $$\ell = \sum_{k=1}^{n} \frac{(1 - p)^k}{k}, \qquad
+      \ell' = -(1 - p) \left(1 - (1 - p)^n\right).$$
+
+    Order 1 is half the mean absolute error, more approaches cross-entropy.
+
+    Args:
+        u: log-odds of the label.
+        order: n, an int of at least 1, part of the program: it cannot be traced.
+    Source: Feng et al., "Can Cross Entropy Loss Be Robust to Label Noise?", IJCAI 2020,
+        eq. 7.
+
+    >>> taylor(jnp.array([0.0]), order=2)  # 1/2 + 1/8
+    Array([0.625], dtype=float32)
+    """
+    check_range("order", order, 1, float("inf"), open_high=True)
+    rest = sigmoid(-u)
+    total = jnp.zeros_like(rest)
+    for k in range(order, 0, -1):  # Horner
+        total = rest * (1 / k + total)
+    return total
 
 
 def generalized_cross_entropy(
@@ -62,7 +105,7 @@ def generalized_cross_entropy(
     Array([0.5], dtype=float32)
     """
     check_range("q", q, 0, 1, open_low=True)
-    return -_expm1(q * _log_sigmoid(u)) / q
+    return -expm1(q * log_sigmoid(u)) / q
 
 
 def truncated_generalized_cross_entropy(
@@ -82,7 +125,7 @@ def truncated_generalized_cross_entropy(
     Array([0.5, 0.5], dtype=float32)
     """
     check_range("k", k, 0, 1, open_high=True)
-    end = _logit(k)
+    end = logit(k)
     return generalized_cross_entropy(jnp.where(u > end, u, end), q=q)
 
 
@@ -95,7 +138,52 @@ def mean_absolute_error(u: Float[Array, "..."]) -> Float[Array, "..."]:
     >>> mean_absolute_error(jnp.array([0.0]))
     Array([1.], dtype=float32)
     """
-    return 2 * _sigmoid(-u)
+    return 2 * sigmoid(-u)
+
+
+def symmetric_cross_entropy(
+    u: Float[Array, "..."], *, alpha: ArrayLike, beta: ArrayLike, log_zero: ArrayLike
+) -> Float[Array, "..."]:
+    r"""Cross-entropy plus reverse cross-entropy, whose $\log 0$ is a number $A < 0$.
+
+    $$\ell = -\alpha \log p - \beta A (1 - p), \qquad
+      \ell' = -(1 - p) (\alpha - \beta A p).$$
+
+    Args:
+        u: log-odds of the label.
+        alpha: weight of cross-entropy.
+        beta: weight of the reverse.
+        log_zero: A, negative.
+    Source: Wang et al., "Symmetric Cross Entropy for Robust Learning with Noisy
+        Labels", ICCV 2019, arXiv:1908.06112, eq. 6 and 7.
+
+    >>> symmetric_cross_entropy(jnp.array([0.0]), alpha=0.0, beta=1.0, log_zero=-4.0)
+    Array([2.], dtype=float32)
+    """
+    check_range("alpha", alpha, 0, float("inf"), open_high=True)
+    check_range("beta", beta, 0, float("inf"), open_high=True)
+    check_range("log_zero", log_zero, -float("inf"), 0, open_low=True, open_high=True)
+    return -alpha * log_sigmoid(u) - beta * jnp.asarray(log_zero) * sigmoid(-u)
+
+
+def halted_focal(u: Float[Array, "..."], *, gamma: ArrayLike) -> Float[Array, "..."]:
+    r"""Focal loss up to $p = 1/2$, from there on the slope of cross-entropy.
+
+    $$\ell = -\log p - (1 - 2^{-\gamma}) \log 2, \quad \ell' = -(1 - p) \qquad
+      (p > \tfrac12).$$
+
+    Continuous; the slope jumps. A sure example counts as much as under cross-entropy.
+
+    Args:
+        u: log-odds of the label.
+        gamma: of `focal`.
+    Source: Zhao et al., AAAI 2022, arXiv:2110.06537, section 3.
+
+    >>> halted_focal(jnp.array([-1e-9, 1e-9]), gamma=1.0).round(4)  # log(2) / 2
+    Array([0.3466, 0.3466], dtype=float32)
+    """
+    saved = -jnp.expm1(-gamma * jnp.log(2.0)) * jnp.log(2.0)
+    return jnp.where(u > 0, cross_entropy(u) - saved, focal(u, gamma=gamma))
 
 
 def encouraging(u: Float[Array, "..."], *, log_end: ArrayLike) -> Float[Array, "..."]:
@@ -121,44 +209,102 @@ def encouraging(u: Float[Array, "..."], *, log_end: ArrayLike) -> Float[Array, "
     >>> encouraging(jnp.array([-1.0, 20.0]), log_end=1.0)
     Array([  1., -20.], dtype=float32)
     """
+    return jnp.where(
+        u > logit(log_end), _bonus_tangent(u, log_end) - log_sigmoid(u), -u
+    )
+
+
+def log_bonus(
+    u: Float[Array, "..."],
+    *,
+    log_end: ArrayLike = 1.0,
+    start: ArrayLike = 0.0,
+    end: ArrayLike = 1.0,
+) -> Float[Array, "..."]:
+    r"""The bonus of `encouraging`, to be added to a loss: $b = \log(1 - p)$.
+
+    Beyond $p = e$ (`log_end`) it goes on as its tangent. Slope $-p$, then
+    $-p(1 - p) / (1 - e)$.
+
+    Args:
+        u: log-odds of the label.
+        log_end: e, in (0, 1].
+        start: s in [0, 1): $b(\max(p, s)) - b(s)$, no bonus up to s.
+        end: in (0, 1]; beyond it the bonus is 0, with a jump and without a slope.
+    Source: Zhao et al., AAAI 2022, arXiv:2110.06537, eq. 6. With both `start` and
+        `log_end` the released code jumps by $\log(1 - s)$ at e; ours is continuous.
+
+    >>> log_bonus(jnp.array([0.0]), start=0.25).round(4)  # log(1/2) - log(3/4)
+    Array([-0.4055], dtype=float32)
+    """
+
+    def bonus(u: Array) -> Array:
+        tangent = _bonus_tangent(u, log_end)
+        return jnp.where(u > logit(log_end), tangent, log_sigmoid(-u))
+
+    return _between(bonus, u, start, end)
+
+
+def power_bonus(
+    u: Float[Array, "..."],
+    *,
+    gamma: ArrayLike,
+    start: ArrayLike = 0.0,
+    end: ArrayLike = 1.0,
+) -> Float[Array, "..."]:
+    r"""A bounded bonus: $b = -p^\gamma$, slope $-\gamma p^\gamma (1 - p)$.
+
+    Args:
+        u: log-odds of the label.
+        gamma: positive.
+        start: as in `log_bonus`.
+        end: as in `log_bonus`.
+    Source: Zhao et al., AAAI 2022, arXiv:2110.06537, appendix.
+
+    >>> power_bonus(jnp.array([0.0, 1.0]), gamma=2.0, end=0.7)
+    Array([-0.25,  0.  ], dtype=float32)
+    """
+    check_range("gamma", gamma, 0, float("inf"), open_low=True, open_high=True)
+    return _between(lambda u: -jnp.exp(gamma * log_sigmoid(u)), u, start, end)
+
+
+def cosine_bonus(
+    u: Float[Array, "..."], *, start: ArrayLike = 0.0, end: ArrayLike = 1.0
+) -> Float[Array, "..."]:
+    r"""A bonus steepest at $p = 1/2$: $\cos(\pi p) - 1$, slope
+    $-\pi \sin(\pi p)\, p (1 - p)$.
+
+    Args:
+        u: log-odds of the label.
+        start: as in `log_bonus`.
+        end: as in `log_bonus`.
+    Source: Zhao et al., AAAI 2022, arXiv:2110.06537; from the released code.
+
+    >>> cosine_bonus(jnp.array([0.0])).round(4)
+    Array([-1.], dtype=float32)
+    """
+
+    def bonus(u: Array) -> Array:
+        # cos(pi p) - 1 by half angles, of p or of 1 - p, whichever is small
+        sine = jnp.sin(0.5 * jnp.pi * sigmoid(jnp.where(u > 0, -u, u)))
+        return jnp.where(u > 0, 2 * sine * sine - 2, -2 * sine * sine)
+
+    return _between(bonus, u, start, end)
+
+
+def _bonus_tangent(u: Array, log_end: ArrayLike) -> Array:
+    """log(1 - e) - (p - e) / (1 - e), without cancellation for p near 1."""
     check_range("log_end", log_end, 0, 1, open_low=True)
     rest = jnp.where(jnp.asarray(log_end) < 1, 1 - jnp.asarray(log_end), 1)
-    # 1 - p over 1 - e is one minus the (p - e) over (1 - e) above, without
-    # cancellation.
-    tangent = jnp.log(rest) - 1 + _sigmoid(-u) / rest
-    return jnp.where(u > _logit(log_end), tangent - _log_sigmoid(u), -u)
+    return jnp.log(rest) - 1 + sigmoid(-u) / rest
 
 
-def _logit(p: ArrayLike) -> Array:
-    return jnp.log(p) - jnp.log1p(-jnp.asarray(p))
-
-
-# JAX derives sigmoid and expm1 as s * (1 - s) and expm1(x) + 1, which cancel where the
-# result is small: the slope of a hopeless or a perfect example would be noise or zero.
-
-
-@jax.custom_jvp
-def _sigmoid(u: Array) -> Array:
-    """Exact derivative: sigmoid(u) * sigmoid(-u)."""
-    return jax.nn.sigmoid(u)
-
-
-_sigmoid.defjvps(lambda t, s, u: s * _sigmoid(-u) * t)
-
-
-@jax.custom_jvp
-def _log_sigmoid(u: Array) -> Array:
-    """Exact derivative: sigmoid(-u)."""
-    return jax.nn.log_sigmoid(u)
-
-
-_log_sigmoid.defjvps(lambda t, _, u: _sigmoid(-u) * t)
-
-
-@jax.custom_jvp
-def _expm1(x: Array) -> Array:
-    """Exact derivative: exp(x)."""
-    return jnp.expm1(x)
-
-
-_expm1.defjvps(lambda t, _, x: jnp.exp(x) * t)
+def _between(
+    bonus: Callable[[Array], Array], u: Array, start: ArrayLike, end: ArrayLike
+) -> Array:
+    """The bonus earned since p = start, none at all beyond p = end."""
+    check_range("start", start, 0, 1, open_high=True)
+    check_range("end", end, 0, 1, open_low=True)
+    begin = logit(start)
+    earned = bonus(jnp.where(u > begin, u, begin)) - bonus(begin)
+    return jnp.where(u > logit(end), 0, earned)
