@@ -244,8 +244,8 @@ def ldam(
         Margin Loss", NeurIPS 2019, arXiv:1906.07413, eq. 12 and 13.
 
     >>> z, y, counts = jnp.array([1.0, 1.0]), jnp.array(0), jnp.array([16, 1])
-    >>> ldam(z, y, counts=counts, scale=1.0).round(3)  # CE(3/4, 1)
-    Array(0.826, dtype=float32)
+    >>> ldam(z, y, counts=counts, scale=2.0).round(4)  # CE(3/2, 2)
+    Array(0.9741, dtype=float32)
     """
     logits, labels = check_logits_labels(logits, labels)
     n = check_counts(counts, logits)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import jaxloss
+from jaxloss import curves
 from tests.library.golden import load
 
 # What must be there: a missing file or an empty family is no success.
@@ -33,6 +34,24 @@ NUM_CASES = {
     "gge_softmax": {"gge_softmax": 7},
     "gge_greedy_bce": {"gge_greedy_bce": 8, "gge_exact_bce": 12},
     "ggd": {"ggd": 10, "ggd_decompose_code": 5},
+    "poly1": {"poly1": 9},
+    "taylor_ce": {"taylor_ce": 10},
+    "symmetric_ce": {"symmetric_ce": 10},
+    "label_smoothing": {"label_smoothing": 9},
+    "encouraging_label_smooth": {"encouraging_label_smooth": 10},
+    "encourage_general": {"encourage_general": 38},
+    "normalized_ce": {"normalized_ce": 9},
+    "forward_correction": {"forward_correction": 10},
+    "backward_correction": {"backward_correction": 8},
+    "label_aware_smoothing": {"label_aware_smoothing": 9},
+    "vs_loss": {"vs_loss": 11},
+    "ldam": {"ldam": 9},
+    "equalization_softmax": {"equalization_softmax": 10},
+    "eqv1_softmax_code": {"eqv1_softmax_code": 9},
+    "seesaw": {"seesaw": 10},
+    "arcface": {"arcface": 8},
+    "cosface": {"cosface": 9},
+    "logit_norm": {"logit_norm": 7},
 }
 
 
@@ -131,10 +150,108 @@ def decompose(z, case):
     return jnp.sum(weights * every_label(z), axis=-1)
 
 
-def on_labels(loss, *names):
-    return lambda z, case: loss(
-        z, case["labels"], **{name: case.hyper[name] for name in names}
+def on_labels(loss, *names, **renamed):
+    """The loss with hyper-parameters of the golden, `ours="theirs"` if renamed."""
+    names = dict.fromkeys(names) | renamed
+
+    def call(z, case):
+        hyper = {ours: case.hyper[theirs or ours] for ours, theirs in names.items()}
+        return loss(z, case["labels"], **hyper)
+
+    return call
+
+
+def with_counts(loss, *names, **renamed):
+    def call(z, case):
+        counted = functools.partial(loss, counts=case["class_counts"])
+        return on_labels(counted, *names, **renamed)(z, case)
+
+    return call
+
+
+def active_passive(z, case):
+    hyper, labels = case.hyper, case["labels"]
+    reverse = functools.partial(
+        jaxloss.symmetric_cross_entropy, alpha=0.0, beta=1.0, log_zero=-4.0
     )
+    passive = {
+        "none": lambda z, y: 0.0,
+        "mae": jaxloss.mean_absolute_error,
+        "rce": reverse,
+    }[hyper["passive"]]
+    active = hyper["alpha"] * jaxloss.normalized_cross_entropy(z, labels)
+    return active + hyper["beta"] * passive(z, labels)
+
+
+def equalization(z, case):
+    """The mask takes tail classes out of the denominator for some examples."""
+    weights = 1 - case["beta_mask"] * case["tail"]
+    return jaxloss.equalization(z, case["labels"], weights=weights)
+
+
+def label_aware(z, case):
+    hyper = case.hyper
+    form = "exponential" if hyper["shape"] == "exp" else hyper["shape"]
+    return jaxloss.label_aware_smoothing(
+        z,
+        case["labels"],
+        counts=case["class_counts"],
+        head=hyper["smooth_head"],
+        tail=hyper["smooth_tail"],
+        form=form,
+        power=1.0 if hyper["power"] is None else hyper["power"],
+    )
+
+
+def encourage_general(z, case):
+    """Every option of the released code, from the pieces."""
+    hyper, labels = case.hyper, case["labels"]
+    base, _, sigmoid = hyper["base_loss"].partition("_")
+    strength, gamma = hyper["bonus_rho"], hyper["bonus_gamma"]
+    if hyper["epoch"] <= hyper["defer_start"]:
+        strength = 0.0
+    if base != "ce":
+        losses = {"mse": jaxloss.squared_error, "mae": jaxloss.mean_absolute_error}
+        on = functools.partial(dict, activation=sigmoid or "softmax")
+        total = losses[base](z, labels, **on())
+        if gamma > 0:
+            bonus = jaxloss.mirror_bonus(z, labels, gamma=gamma, **on())
+            total = total + strength * bonus
+        return total / z.shape[-1]  # the code takes means over the classes
+
+    weight, log_end = 1.0, hyper["log_end"]
+    if hyper["el_schedule"]:
+        weight = jaxloss.encouraging_schedule(
+            hyper["epoch"],
+            hyper["el_schedule_max_epoch"],
+            form={"exp": "exponential", "cos": "cosine"}.get(
+                hyper["el_schedule"], hyper["el_schedule"]
+            ),
+            rate=hyper["el_exp_schedule_ratio"],
+        )
+    if hyper["el_schedule_le"]:
+        weight, log_end = 1.0, weight * log_end
+    start, end = hyper["bonus_start"], hyper["bonus_abrupt"]
+    between = {"start": start, "end": end if end > 0 else 1.0}
+
+    def bonus(u):
+        if gamma == 0:
+            return jnp.zeros_like(u)
+        if gamma > 0:
+            return curves.power_bonus(u, gamma=gamma, **between)
+        if gamma == -2:
+            return curves.cosine_bonus(u, **between)
+        if hyper["sub_data_rho"] < 1:  # of which there is no curve
+            return jnp.log1p(-hyper["sub_data_rho"] * jax.nn.sigmoid(u))
+        jump = jnp.where(jax.nn.sigmoid(u) > log_end, jnp.log1p(-start), 0)
+        return curves.log_bonus(u, log_end=log_end, **between) + jump
+
+    # The code's smoothing leaves the schedule out.
+    smoothing = hyper["label_smoothing"]
+    scheduled = (1 - smoothing) * weight * bonus(jaxloss.label_log_odds(z, labels))
+    smooth = jaxloss.label_smoothed(bonus, z, labels, label_smoothing=1.0)
+    plain = jaxloss.cross_entropy(z, labels, label_smoothing=smoothing)
+    return plain + strength * (scheduled + smoothing * smooth)
 
 
 LOSSES = {
@@ -162,6 +279,32 @@ LOSSES = {
     ),
     "ggd": debias,
     "ggd_decompose_code": decompose,
+    "poly1": on_labels(jaxloss.poly1, epsilon="eps"),
+    "taylor_ce": on_labels(jaxloss.taylor_cross_entropy, "order"),
+    "symmetric_ce": on_labels(
+        jaxloss.symmetric_cross_entropy, "alpha", "beta", log_zero="A"
+    ),
+    "label_smoothing": on_labels(jaxloss.cross_entropy, label_smoothing="eps"),
+    "encouraging_label_smooth": on_labels(
+        jaxloss.encouraging, "log_end", label_smoothing="smoothing"
+    ),
+    "encourage_general": encourage_general,
+    "normalized_ce": active_passive,
+    "forward_correction": lambda z, case: jaxloss.forward_corrected_cross_entropy(
+        z, case["labels"], transition=case["T"]
+    ),
+    "backward_correction": lambda z, case: jaxloss.backward_corrected_cross_entropy(
+        z, case["labels"], transition=case["T"]
+    ),
+    "label_aware_smoothing": label_aware,
+    "vs_loss": with_counts(jaxloss.vector_scaling, "tau", "gamma"),
+    "ldam": with_counts(jaxloss.ldam, max_margin="max_m", scale="s"),
+    "equalization_softmax": equalization,
+    "eqv1_softmax_code": equalization,
+    "seesaw": with_counts(jaxloss.seesaw, "p", "q", epsilon="eps"),
+    "arcface": on_labels(jaxloss.arcface, margin="m", scale="s"),
+    "cosface": on_labels(jaxloss.cosface, margin="m", scale="s"),
+    "logit_norm": on_labels(jaxloss.logit_norm, temperature="temp", epsilon="eps"),
 }
 BY_THEMSELVES = ("gala_sequence", "prediction_rebalance", "tau_norm")
 SEQUENCES = {
