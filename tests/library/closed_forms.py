@@ -133,3 +133,196 @@ def relaxed(t, b):
 
 def residual(t, b):
     return np.clip(t - 1 / (1 + np.exp(-b)), 0, 1)
+
+
+@curve
+def poly1(u, p, rest, log_p, log_rest, epsilon):
+    return -log_p + epsilon * rest, -rest * (1 + epsilon * p)
+
+
+@curve
+def taylor(u, p, rest, log_p, log_rest, order):
+    value = sum(rest**k / k for k in range(1, order + 1))
+    return value, rest * np.expm1(order * log_rest)
+
+
+@curve
+def symmetric(u, p, rest, log_p, log_rest, alpha, beta, log_zero):
+    return -alpha * log_p - beta * log_zero * rest, -rest * (
+        alpha - beta * log_zero * p
+    )
+
+
+@curve
+def halted_focal(u, p, rest, log_p, log_rest, gamma):
+    if u > 0:
+        return -log_p - (1 - 0.5**gamma) * np.log(2), -rest
+    power = np.exp(gamma * log_rest)
+    return -power * log_p, power * (gamma * p * log_p - rest)
+
+
+def probabilities(z):
+    """p and 1 - p of every class, without cancellation."""
+    u = np.array([log_odds(z, k)[0] for k in range(len(z))])
+    return np.exp(-np.logaddexp(0, -u)), np.exp(-np.logaddexp(0, u)), u
+
+
+def smoothed(exact):
+    """The mean over the labels that are in, for a share of the weight."""
+
+    def loss(z, y, label_smoothing, **hyper):
+        inside = [k for k in range(len(z)) if z[k] > -np.inf]
+        values, grads = zip(*[exact(z, k, **hyper) for k in inside], strict=True)
+        value, grad = exact(z, y, **hyper)
+        s = label_smoothing
+        mean_grad = np.mean(grads, axis=0)
+        return (1 - s) * value + s * np.mean(values), (1 - s) * grad + s * mean_grad
+
+    return loss
+
+
+def label_aware(z, y, counts, head, tail):
+    share = (counts - counts.min()) / (counts.max() - counts.min())
+    s = tail + (head - tail) * np.sin(np.pi / 2 * share)
+    return smoothed(cross_entropy)(z, y, label_smoothing=s[y])
+
+
+def brier(z, y):
+    p, rest, _ = probabilities(z)
+    t = hot(z, y)
+    d = np.where(t == 1, -rest, p)
+    # p_k sum_j p_j (d_k - d_j), written so that nothing near 1 is subtracted
+    difference = p[:, None] - p[None, :] - (t[:, None] - t[None, :])
+    difference[y] = -rest[y] - p
+    difference[:, y] = p + rest[y]
+    difference[y, y] = 0
+    return np.sum(d * d), 2 * p * np.sum(difference * p, axis=1)
+
+
+def signs(z, y):
+    return np.where(hot(z, y) == 1, 1, -1)
+
+
+def sigmoid_brier(z, y):
+    s = signs(z, y)
+    wrong = np.exp(-np.logaddexp(0, s * z))
+    right = np.exp(-np.logaddexp(0, -s * z))
+    return np.sum(wrong**2), -2 * s * wrong**2 * right
+
+
+def sigmoid_mae(z, y):
+    s = signs(z, y)
+    wrong = np.exp(-np.logaddexp(0, s * z))
+    right = np.exp(-np.logaddexp(0, -s * z))
+    return np.sum(wrong), -s * wrong * right
+
+
+def mirror_bonus(z, y, gamma):
+    _, _, u = probabilities(z)
+    s = signs(z, y)
+    power = np.exp(-gamma * np.logaddexp(0, -s * u))
+    wrong = np.exp(-np.logaddexp(0, s * u))
+    slopes = -gamma * s * power * wrong
+    grads = [log_odds(z, k)[1] for k in range(len(z))]
+    return -np.sum(power), slopes @ np.array(grads)
+
+
+def z_loss(z, y):
+    top = np.max(z)
+    log = top + np.log(np.sum(np.exp(z - top)))
+    return log**2, 2 * log * np.exp(z - log)
+
+
+def normalized_ce(z, y):
+    num_classes, inside = np.sum(z > -np.inf), z > -np.inf
+    p, rest, u = probabilities(z)
+    log_p = np.where(inside, -np.logaddexp(0, -u), 0)
+    own, others = -log_p[y], -(np.sum(log_p) - log_p[y])
+    others = -np.sum(np.delete(log_p, y))
+    d_own = np.where(hot(z, y) == 1, -rest, p)
+    d_others = (num_classes - 2) * p - rest
+    d_others[y] = (num_classes - 1) * p[y]
+    total = own + others
+    grad = (others * d_own - own * d_others) / total / total
+    return own / total, np.where(inside, grad, 0)
+
+
+def softmax(z):
+    e = np.exp(z - np.max(z))
+    return e / np.sum(e)
+
+
+def forward(z, y, transition):
+    share = transition[:, y]
+    with np.errstate(divide="ignore"):
+        right, wrong = z + np.log(share), z + np.log(1 - share)
+    logs = [np.max(x) + np.log(np.sum(np.exp(x - np.max(x)))) for x in (right, wrong)]
+    u = logs[0] - logs[1]
+    slope = -np.exp(-np.logaddexp(0, u))
+    return np.logaddexp(0, -u), slope * (softmax(right) - softmax(wrong))
+
+
+def backward(z, y, transition):
+    p, rest, u = probabilities(z)
+    weights = np.linalg.inv(transition)[y]
+    # sum_j w_j (p_k - [j = k]), the weights summing to 1
+    others = np.sum(weights) - weights
+    return weights @ np.logaddexp(0, -u), others * p - weights * rest
+
+
+def affine(exact, scale_and_shift):
+    """The same loss of `scale * z + shift`."""
+
+    def moved(z, y, **hyper):
+        scale, shift = scale_and_shift(z, y, **hyper)
+        value, grad = exact(scale * z + shift, y)
+        return value, scale * grad
+
+    return moved
+
+
+def vector_scaling(z, y, counts, tau, gamma):
+    return (counts / counts.max()) ** gamma, tau * np.log(counts / counts.sum())
+
+
+def ldam(z, y, counts, max_margin, scale):
+    return scale, -scale * max_margin * (counts.min() / counts) ** 0.25 * hot(z, y)
+
+
+def cosface(z, y, margin, scale):
+    return scale, -scale * margin * hot(z, y)
+
+
+def rival_weights(z, y, weights):
+    with np.errstate(divide="ignore"):
+        return 1.0, np.where(hot(z, y) == 1, 0, np.log(weights))
+
+
+def seesaw(z, y, counts, p, q, epsilon):
+    sigma, _, u = probabilities(z)
+    log_sigma = -np.logaddexp(0, -u)
+    floor = max(log_sigma[y], np.log(epsilon))
+    fewer = p * np.minimum(0, np.log(counts / counts[y]))
+    mistakes = q * np.maximum(0, log_sigma - floor)
+    return 1.0, np.where(hot(z, y) == 1, 0, fewer + mistakes)
+
+
+def arcface(c, y, margin, scale):
+    x = np.clip(c[y], -1, 1)
+    sine = np.sqrt(1 - x * x)
+    if x > -np.cos(margin):
+        moved = x * (np.cos(margin) - 1) - sine * np.sin(margin)
+        slope = np.cos(margin) + (x / sine * np.sin(margin) if sine else 0)
+    else:
+        moved, slope = -margin * np.sin(margin), 1.0
+    slope = slope if abs(c[y]) < 1 else 1.0
+    value, grad = cross_entropy(scale * (c + moved * hot(c, y)), y)
+    return value, scale * grad * np.where(hot(c, y) == 1, slope, 1)
+
+
+def logit_norm(z, y, temperature, epsilon):
+    norm = np.sqrt(np.sum(z * z))
+    size = temperature * (norm + epsilon)
+    value, grad = cross_entropy(z / size, y)
+    along = np.sum(grad * z) / (norm * (norm + epsilon)) if norm else 0.0
+    return value, (grad - z * along) / size
