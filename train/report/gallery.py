@@ -56,6 +56,9 @@ STEP = (-1.1, 1.45)
 VALUE = (-2.6, 4.2)
 
 
+_BASELINE = np.array([0.0, 1.0]), np.zeros(2)
+
+
 class Line(NamedTuple):
     """A loss at one setting, over the probability p of the label."""
 
@@ -124,17 +127,20 @@ def page(families: Mapping[str, Sequence[Panel]]) -> str:
     parts = [
         "# Gallery",
         "Made by `make gallery`. Click a figure to enlarge it.",
-        "![every loss](gallery.svg)",
+        _figure("every loss", "gallery"),
     ]
     for title, panels in families.items():
         parts.append(f"## {title}")
         for panel in panels:
             parts += [
                 f"### {panel.name}",
-                _sentence(panel.words),
-                f"![{panel.name}]({panel.name}.svg)",
+                _figure(panel.name, panel.name),
             ]
     return "\n\n".join(parts) + "\n"
+
+
+def _figure(words: str, name: str) -> str:
+    return f"[![{words}]({name}.svg)]({name}.svg)"
 
 
 class _Sheet:
@@ -260,7 +266,8 @@ def _cell(sheet: _Sheet, x: float, y: float, panel: Panel, reference: Line) -> N
             *thinned(line.p, line.pull), color=colour, linewidth=width, zorder=4 - i
         )
         named.append(Named(line.caption, line.p, line.pull, colour))
-    label_lines(axes, named, others=[(reference.p, reference.pull)], size=6.5)
+    grey = reference.p, reference.pull
+    label_lines(axes, named, others=[grey, _BASELINE], size=6.5)
 
 
 def _pull_axes(axes: Axes, reference: Line, fill: Line | None) -> None:
@@ -356,7 +363,7 @@ def loss_figure(panel: Panel, reference: Line) -> Figure:
                 named.append(Named(line.caption, line.p, y, colour))
             if panel.name != "cross_entropy":
                 named.append(Named("cross-entropy", reference.p, grey, SOFT))
-            label_lines(axes, named, size=7.5)
+            label_lines(axes, named, others=[_BASELINE], size=7.5)
         _logit_axes(sheet, panel)
         return sheet.figure
 
@@ -378,7 +385,7 @@ def _logit_axes(sheet: _Sheet, panel: Panel) -> None:
             width = (1.8, 1.2, 0.7)[j]
             axes.plot(*thinned(line.p, step), color=colour, linewidth=width)
             named.append(Named(logit, line.p, step, INK if j == 0 else SOFT))
-        label_lines(axes, named, size=6.5)
+        label_lines(axes, named, others=[_BASELINE], size=6.5)
 
 
 def _plain_axes(
