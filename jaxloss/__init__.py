@@ -36,7 +36,15 @@ from jaxloss._robust import (
 )
 
 # Curves on the sigmoid
-from jaxloss._sigmoid import sigmoid_cross_entropy as sigmoid_cross_entropy
+from jaxloss._sigmoid import (
+    multilabel as multilabel,
+    sigmoid_cross_entropy as sigmoid_cross_entropy,
+    sigmoid_focal as sigmoid_focal,
+    asymmetric as asymmetric,
+    halted_focal as halted_focal,
+    sigmoid_encouraging as sigmoid_encouraging,
+    sigmoid_equalization as sigmoid_equalization,
+)
 
 # Shifts: class frequencies, and gradients accumulated in training
 from jaxloss._class_counts import (

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from jaxloss._checks import check_range
 from jaxloss._exact import expm1, log_sigmoid, logit, sigmoid
@@ -166,7 +166,49 @@ def symmetric_cross_entropy(
     return -alpha * log_sigmoid(u) - beta * jnp.asarray(log_zero) * sigmoid(-u)
 
 
-def halted_focal(u: Float[Array, "..."], *, gamma: ArrayLike) -> Float[Array, "..."]:
+def clipped_focal(
+    u: Float[Array, "..."], *, gamma: ArrayLike, clip: ArrayLike
+) -> Float[Array, "..."]:
+    r"""Focal loss of $r = \max(1 - p - m, 0)$: almost sure examples count nothing.
+
+    $$\ell = -r^\gamma \log(1 - r), \qquad \ell' = [r > 0]\, p (1 - p)
+      \left(\gamma r^{\gamma - 1} \log(1 - r) - \frac{r^\gamma}{1 - r}\right).$$
+
+    A hopeless example counts little, too, and is a wrong label perhaps: the loss is at
+    most $-(1 - m)^\gamma \log m$, and the slope vanishes with p.
+
+    Args:
+        u: log-odds of the label.
+        gamma: at least 0.
+        clip: m in [0, 1); 0 is `focal`.
+    Source: Ridnik et al., "Asymmetric Loss For Multi-Label Classification", ICCV 2021,
+        arXiv:2009.14119, section 2; see `asymmetric`.
+
+    >>> clipped_focal(jnp.array([0.0, 3.0]), gamma=1.0, clip=0.25).round(4)
+    Array([0.0719, 0.    ], dtype=float32)
+    """
+    check_range("gamma", gamma, 0, float("inf"), open_high=True)
+    check_range("clip", clip, 0, 1, open_high=True)
+    # m / (1 - p); the bound keeps 0 * inf out, and changes no m above e^-80.
+    share = jnp.asarray(clip) * jnp.exp(jnp.minimum(cross_entropy(-u), 80))
+    left = share < 1
+    share = jnp.where(left, share, 0)
+    rest = sigmoid(-u) * (1 - share)
+    log_rest = jnp.maximum(log_sigmoid(-u) + jnp.log1p(-share), jnp.finfo(u.dtype).min)
+    # -log(1 - r): of r where that is small, else of 1 - r = p + m
+    small, clips = rest < 0.5, jnp.asarray(clip) > 0
+    log_sum = jnp.log(jnp.where(clips, sigmoid(u) + clip, 1))
+    log_sum = jnp.where(clips, log_sum, log_sigmoid(u))
+    value = jnp.where(small, -jnp.log1p(-jnp.where(small, rest, 0)), -log_sum)
+    return jnp.where(left, jnp.exp(gamma * log_rest) * value, 0)
+
+
+def halted_focal(
+    u: Float[Array, "..."],
+    *,
+    gamma: ArrayLike,
+    where: Bool[Array, "..."] | None = None,
+) -> Float[Array, "..."]:
     r"""Focal loss up to $p = 1/2$, from there on the slope of cross-entropy.
 
     $$\ell = -\log p - (1 - 2^{-\gamma}) \log 2, \quad \ell' = -(1 - p) \qquad
@@ -177,13 +219,15 @@ def halted_focal(u: Float[Array, "..."], *, gamma: ArrayLike) -> Float[Array, ".
     Args:
         u: log-odds of the label.
         gamma: of `focal`.
+        where: what to halt, in the place of $p > 1/2$; see the sigmoid `halted_focal`.
     Source: Zhao et al., AAAI 2022, arXiv:2110.06537, section 3.
 
     >>> halted_focal(jnp.array([-1e-9, 1e-9]), gamma=1.0).round(4)  # log(2) / 2
     Array([0.3466, 0.3466], dtype=float32)
     """
     saved = -jnp.expm1(-gamma * jnp.log(2.0)) * jnp.log(2.0)
-    return jnp.where(u > 0, cross_entropy(u) - saved, focal(u, gamma=gamma))
+    halted = u > 0 if where is None else where
+    return jnp.where(halted, cross_entropy(u) - saved, focal(u, gamma=gamma))
 
 
 def encouraging(u: Float[Array, "..."], *, log_end: ArrayLike) -> Float[Array, "..."]:

@@ -4,6 +4,7 @@ The property tests are parametrized over `CASES`.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -100,6 +101,12 @@ def with_targets(loss):
     return call
 
 
+def multilabel_gce(logits, targets, *, q):
+    return jaxloss.multilabel(
+        lambda u: jaxloss.curves.generalized_cross_entropy(u, q=q), logits, targets
+    )
+
+
 def on_adjusted(loss):
     def call(logits, labels, *, log_prior, tau, **hyper):
         adjusted = jaxloss.adjust_logits(logits, log_prior=log_prior, tau=tau)
@@ -175,6 +182,62 @@ POINTS = [
         "sigmoid",
         with_targets(jaxloss.sigmoid_cross_entropy),
         lambda z, y: exact.binary(z, exact.hot(z, y)),
+        takes_labels=False,
+    ),
+    Case(
+        "multilabel_gce",
+        with_targets(multilabel_gce),
+        exact.each_class(exact.gce.at),
+        {"q": 0.7},
+        takes_labels=False,
+    ),
+    Case(
+        "sigmoid_focal",
+        with_targets(jaxloss.sigmoid_focal),
+        exact.balanced(exact.focal),
+        {"gamma": 2.0, "alpha": 0.25},
+        takes_labels=False,
+    ),
+    Case(
+        "sigmoid_focal_half",
+        with_targets(jaxloss.sigmoid_focal),
+        exact.each_class(exact.focal.at),
+        {"gamma": 0.5},
+        takes_labels=False,
+    ),
+    Case(  # with points on both sides of p = clip in test_derivatives
+        "asymmetric",
+        with_targets(jaxloss.asymmetric),
+        exact.asymmetric,
+        {"gamma_positive": 1.0, "gamma_negative": 4.0, "clip": 0.3},
+        takes_labels=False,
+    ),
+    Case(
+        "asymmetric_0",
+        with_targets(functools.partial(jaxloss.asymmetric, clip=0.0)),
+        exact.asymmetric,
+        {"gamma_positive": 0.5, "gamma_negative": 2.0},
+        takes_labels=False,
+    ),
+    Case(
+        "halted_focal",
+        with_targets(jaxloss.halted_focal),
+        exact.balanced(exact.halted_focal),
+        {"gamma": 2.0, "alpha": 0.25},
+        takes_labels=False,
+    ),
+    Case(
+        "sigmoid_encouraging",
+        with_targets(jaxloss.sigmoid_encouraging),
+        exact.each_class(exact.encouraging.at),
+        {"log_end": 0.75},
+        takes_labels=False,
+    ),
+    Case(
+        "sigmoid_equalization",
+        with_targets(jaxloss.sigmoid_equalization),
+        exact.equalization,
+        {"weights": lambda c: 1 / (1 + np.arange(c))},
         takes_labels=False,
     ),
     Case(

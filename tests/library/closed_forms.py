@@ -13,13 +13,16 @@ def curve(value_and_slope: Callable[..., Any]) -> Callable[..., Any]:
         rivals = np.delete(z, y)
         top = np.max(rivals)
         exps = np.exp(rivals - top)
-        u = z[y] - (top + np.log(np.sum(exps)))
-        log_p, log_rest = -np.logaddexp(0, -u), -np.logaddexp(0, u)
-        p, rest = np.exp(log_p), np.exp(log_rest)
-        value, slope = value_and_slope(u, p, rest, log_p, log_rest, **hyper)
+        value, slope = at(z[y] - (top + np.log(np.sum(exps))), **hyper)
         grad = np.insert(-slope * exps / np.sum(exps), y, slope)
         return value, grad
 
+    def at(u, **hyper):
+        log_p, log_rest = -np.logaddexp(0, -u), -np.logaddexp(0, u)
+        p, rest = np.exp(log_p), np.exp(log_rest)
+        return np.array(value_and_slope(u, p, rest, log_p, log_rest, **hyper))
+
+    exact.at = at
     return exact
 
 
@@ -148,17 +151,8 @@ def taylor(u, p, rest, log_p, log_rest, order):
 
 @curve
 def symmetric(u, p, rest, log_p, log_rest, alpha, beta, log_zero):
-    return -alpha * log_p - beta * log_zero * rest, -rest * (
-        alpha - beta * log_zero * p
-    )
-
-
-@curve
-def halted_focal(u, p, rest, log_p, log_rest, gamma):
-    if u > 0:
-        return -log_p - (1 - 0.5**gamma) * np.log(2), -rest
-    power = np.exp(gamma * log_rest)
-    return -power * log_p, power * (gamma * p * log_p - rest)
+    reverse = -beta * log_zero
+    return reverse * rest - alpha * log_p, -rest * (alpha + reverse * p)
 
 
 def probabilities(z):
@@ -326,3 +320,55 @@ def logit_norm(z, y, temperature, epsilon):
     value, grad = cross_entropy(z / size, y)
     along = np.sum(grad * z) / (norm * (norm + epsilon)) if norm else 0.0
     return value, (grad - z * along) / size
+
+
+def each_class(positive, negative=None):
+    """Value and slope of each class's log-odds, `-z` for those that are no label."""
+
+    def exact(z, y, **hyper):
+        terms = [(negative or positive)(-u, **hyper) for u in z]
+        terms[y] = positive(z[y], **hyper)
+        values, slopes = np.array(terms).T
+        return np.sum(values), np.where(hot(z, y) == 1, slopes, -slopes)
+
+    return exact
+
+
+def balanced(curve):
+    return each_class(
+        lambda u, alpha, **hyper: alpha * curve.at(u, **hyper),
+        lambda u, alpha, **hyper: (1 - alpha) * curve.at(u, **hyper),
+    )
+
+
+@curve
+def clipped_focal(u, p, rest, log_p, log_rest, gamma, clip):
+    r = rest - clip
+    if r <= 0:
+        return 0.0, 0.0
+    log_sum = log_p if clip == 0 else np.log1p(-r) if r < 0.5 else np.log(p + clip)
+    share = 1.0 if clip == 0 else p / (p + clip)
+    slope = gamma * r ** (gamma - 1) * p * log_sum - r**gamma * share
+    return -(r**gamma) * log_sum, rest * slope
+
+
+@curve
+def halted_focal(u, p, rest, log_p, log_rest, gamma):
+    if u <= 0:
+        return focal.at(u, gamma=gamma)
+    return -log_p - (1 - 2**-gamma) * np.log(2), -rest
+
+
+def asymmetric(z, y, gamma_positive, gamma_negative, clip=0.0):
+    terms = each_class(
+        lambda u: focal.at(u, gamma=gamma_positive),
+        lambda u: clipped_focal.at(u, gamma=gamma_negative, clip=clip),
+    )
+    return terms(z, y)
+
+
+def equalization(z, y, weights):
+    kept = np.where(hot(z, y) == 1, 1, weights)
+    terms = np.array([cross_entropy.at(u) for u in np.where(hot(z, y) == 1, z, -z)])
+    signs = np.where(hot(z, y) == 1, 1, -1)
+    return np.sum(kept * terms[:, 0]), signs * kept * terms[:, 1]

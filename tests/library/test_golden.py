@@ -31,6 +31,21 @@ NUM_CASES = {
     "prediction_rebalance": {"prediction_rebalance": 4},
     "tau_norm": {"tau_norm": 4},
     "focal_softmax": {"focal_softmax": 13},
+    "focal_sigmoid": {"focal_sigmoid": 15},
+    "halted_focal": {
+        "halted_focal": 8,
+        "sigmoid_focal_code": 3,
+        "sigmoid_focal_star_code": 3,
+    },
+    "asymmetric_loss": {"asymmetric_loss": 12},
+    "sigmoid_encourage": {"sigmoid_encourage": 9},
+    "class_balanced": {
+        "class_balanced_focal": 13,
+        "class_balanced_softmax": 3,
+        "class_balanced_softmax_paper": 3,
+    },
+    "equalization_sigmoid": {"equalization_sigmoid": 9},
+    "gge_plain_bce": {"plain_bce": 5},
     "gge_softmax": {"gge_softmax": 7},
     "gge_greedy_bce": {"gge_greedy_bce": 8, "gge_exact_bce": 12},
     "ggd": {"ggd": 10, "ggd_decompose_code": 5},
@@ -79,6 +94,11 @@ def every_label(z):
     return jax.vmap(jaxloss.cross_entropy, (None, 1), 1)(z, labels)
 
 
+def every_log_odds(z):
+    labels = jnp.broadcast_to(jnp.arange(z.shape[-1]), z.shape)
+    return jax.vmap(jaxloss.label_log_odds, (None, 1), 1)(z, labels)
+
+
 def truncated(z, case):
     """The loss of the pruned examples, with the stored weights as the state."""
     objective = jaxloss.truncated_gce_objective(len(z), **case.hyper)
@@ -121,6 +141,119 @@ def greedy_softmax(z, case):
     return jaxloss.greedy_gradient(
         z, targets, bias_logits=jnp.log(bias), form="softmax"
     )
+
+
+def alpha(case):
+    return case.hyper["alpha"] if case.hyper["alpha"] >= 0 else None
+
+
+def hot(z, case):
+    return jax.nn.one_hot(case["labels"], z.shape[-1], dtype=z.dtype)
+
+
+def halted_focal(z, case):
+    """The variants are pairs of curves, for the positives and for the negatives."""
+    hyper, targets = case.hyper, case["targets"]
+    gamma = hyper["gamma"]
+
+    def focal(u):
+        return curves.focal(u, gamma=gamma)
+
+    def right(u):
+        return curves.halted_focal(u, gamma=gamma)
+
+    def wrong(u):
+        return curves.halted_focal(u, gamma=gamma, where=u < 0)
+
+    if hyper["beta"] == 0:
+        return jaxloss.halted_focal(
+            z, targets, gamma=gamma, alpha=alpha(case), halting="released"
+        )
+    positive, negative = {
+        1: (right, focal),
+        2: (focal, wrong),
+        3: (right, curves.cross_entropy),
+        4: (curves.cross_entropy, wrong),
+    }[hyper["beta"]]
+    return jaxloss.multilabel(
+        positive, z, targets, alpha=alpha(case), negative=negative
+    )
+
+
+def focal_star(z, case):
+    gamma = case.hyper["gamma"]
+    return jaxloss.multilabel(
+        lambda u: curves.cross_entropy(gamma * u) / gamma,
+        z,
+        case["targets"],
+        alpha=alpha(case),
+    )
+
+
+def asymmetric(z, case):
+    hyper = case.hyper
+    return jaxloss.asymmetric(
+        z,
+        case["targets"],
+        gamma_positive=hyper["gamma_pos"],
+        gamma_negative=hyper["gamma_neg"],
+        clip=hyper["clip"],
+    )
+
+
+def sigmoid_encourage(z, case):
+    hyper, targets = case.hyper, case["targets"]
+    base = {
+        "mle": lambda: jaxloss.sigmoid_cross_entropy(z, targets),
+        "mle_alpha": lambda: jaxloss.sigmoid_focal(
+            z, targets, gamma=0.0, alpha=alpha(case)
+        ),
+        "fl": lambda: jaxloss.sigmoid_focal(
+            z, targets, gamma=hyper["gamma"], alpha=alpha(case)
+        ),
+    }[hyper["base_loss"]]()
+
+    def regular(u):
+        weight = jnp.exp(hyper["ita"] * jax.nn.log_sigmoid(-u))  # (1 - p)^ita
+        return weight * curves.log_bonus(u, log_end=hyper["log_end"])
+
+    positive, negative = {
+        "elp": (lambda u: curves.power_bonus(u, gamma=hyper["power"]), None),
+        "ell_regular": (regular, None),
+        # a cross-entropy on 1 - p as the logit: one sigmoid too many
+        "ell": (
+            lambda u: -curves.cross_entropy(jax.nn.sigmoid(-u)),
+            lambda u: -curves.cross_entropy(-jax.nn.sigmoid(u)),
+        ),
+    }[hyper["add_loss"]]
+    bonus = jaxloss.multilabel(
+        positive, z, targets, alpha=hyper["beta"], negative=negative
+    )
+    return base + bonus
+
+
+def class_balanced(z, case):
+    weights = jaxloss.class_weights(
+        case["class_counts"], scheme="effective", beta=case.hyper["beta"]
+    )
+    losses = {
+        "class_balanced_focal": lambda: jaxloss.sigmoid_focal(
+            z, hot(z, case), gamma=case.hyper["gamma"]
+        ),
+        # The mean of a binary cross-entropy per class, of p from the softmax.
+        "class_balanced_softmax": lambda: (
+            jaxloss.sigmoid_cross_entropy(every_log_odds(z), hot(z, case)) / z.shape[-1]
+        ),
+        "class_balanced_softmax_paper": lambda: jaxloss.cross_entropy(
+            z, case["labels"]
+        ),
+    }
+    return weights[case["labels"]] * losses[case.loss]()
+
+
+def sigmoid_equalization(z, case):
+    weights = 1 - case["foreground"][:, None] * case["tail"]
+    return jaxloss.sigmoid_equalization(z, hot(z, case), weights=weights)
 
 
 def greedy_exact(z, case):
@@ -272,6 +405,21 @@ LOSSES = {
     ),
     "gala_code": gala_code,
     "gala_paper": gala_paper,
+    "focal_sigmoid": lambda z, case: jaxloss.sigmoid_focal(
+        z, hot(z, case), gamma=case.hyper["gamma"], alpha=alpha(case)
+    ),
+    "halted_focal": halted_focal,
+    "sigmoid_focal_code": lambda z, case: jaxloss.sigmoid_focal(
+        z, case["targets"], gamma=case.hyper["gamma"], alpha=alpha(case)
+    ),
+    "sigmoid_focal_star_code": focal_star,
+    "asymmetric_loss": asymmetric,
+    "sigmoid_encourage": sigmoid_encourage,
+    "class_balanced_focal": class_balanced,
+    "class_balanced_softmax": class_balanced,
+    "class_balanced_softmax_paper": class_balanced,
+    "equalization_sigmoid": sigmoid_equalization,
+    "plain_bce": lambda z, case: jaxloss.sigmoid_cross_entropy(z, case["targets"]),
     "gge_softmax": greedy_softmax,
     "gge_exact_bce": greedy_exact,
     "gge_greedy_bce": lambda z, case: jaxloss.greedy_gradient(

@@ -11,6 +11,7 @@ import pytest
 
 import jaxloss
 from jaxloss import _log_odds
+from tests.library import closed_forms as exact
 from tests.library.catalogue import (
     CASES,
     POINTS,
@@ -204,3 +205,18 @@ def test_one_saturated_row_does_not_change_the_others():
     case = CASES["cross_entropy"]
     for alone, beside in zip(both(case, z, y), both(case, sure, y), strict=True):
         np.testing.assert_allclose(alone[:7], beside[:7], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_class_ruled_out_costs_the_sigmoid_nothing(dtype):
+    """0 * inf, in value and gradient, where the target agrees with the logit."""
+    z = np.array([[-np.inf, 1.0, np.inf], [0.5, -np.inf, -np.inf]], dtype)
+    targets = np.array([[0.0, 0.0, 1.0], [0.25, 0.0, 0.0]], dtype)
+    losses, pull = jax.vjp(lambda z: jaxloss.sigmoid_cross_entropy(z, targets), z)
+    (grads,) = pull(jnp.ones_like(losses))
+    finite = np.isfinite(z)
+    zero = np.where(finite, z, 0).astype(dtype)
+    expected, slopes = exact.binary(np.float64(zero[finite]), targets[finite])
+    np.testing.assert_allclose(np.sum(losses), expected, rtol=2e-3)
+    np.testing.assert_allclose(grads[finite], slopes, rtol=2e-3)
+    assert np.all(grads[~finite] == 0)
