@@ -29,6 +29,8 @@ class Case:
     hyper: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     held_constant: tuple[str, ...] = ()  # hyper-parameters that get no gradient
     takes_labels: bool = True  # not targets, made of the labels here
+    shift_invariant: bool = True  # in what is added to all logits
+    zero_sum: bool = True  # the gradients of an example, over the classes
 
     def hypers(self, num_classes, dtype=np.float64):
         dtype = jnp.promote_types(dtype, np.float32)
@@ -72,6 +74,14 @@ def with_bias(loss, **fixed):
     def call(logits, labels, *, bias_logits, **hyper):
         row = jnp.broadcast_to(bias_logits, logits.shape)
         return loss(logits, labels, bias_logits=row, **hyper, **fixed)
+
+    return call
+
+
+def with_gate(loss):
+    def call(logits, labels, *, gate, **hyper):
+        gates = jnp.broadcast_to(gate, logits.shape[:-1])
+        return loss(logits, labels, gate=gates, **hyper)
 
     return call
 
@@ -172,6 +182,62 @@ POINTS = [
         on_adjusted(jaxloss.encouraging),
         exact.shifted(exact.encouraging, exact.prior_shift),
         {"log_end": 0.6, **PRIOR},
+    ),
+    Case(
+        "bias_product",
+        with_targets(with_bias(jaxloss.bias_product)),
+        exact.bias_product,
+        {"bias_logits": bias, "smoothing": 0.05},
+        takes_labels=False,
+    ),
+    Case(
+        "bias_product_unsmoothed",
+        with_targets(with_bias(jaxloss.bias_product)),
+        exact.bias_product,
+        {"bias_logits": bias},
+        takes_labels=False,
+    ),
+    Case(
+        "bias_product_softmax",
+        with_targets(with_bias(jaxloss.bias_product, form="softmax")),
+        exact.bias_product_softmax,
+        {"bias_logits": bias},
+        takes_labels=False,
+    ),
+    Case(
+        "bias_product_softmax_smoothed",
+        with_targets(with_bias(jaxloss.bias_product, form="softmax")),
+        exact.bias_product_softmax,
+        {"bias_logits": bias, "smoothing": 0.05},
+        takes_labels=False,
+    ),
+    Case(
+        "learned_mixin",
+        with_targets(with_gate(with_bias(jaxloss.learned_mixin))),
+        exact.learned_mixin,
+        {"bias_logits": bias, "gate": 0.7, "entropy_weight": 0.36, "smoothing": 0.05},
+        takes_labels=False,
+    ),
+    Case(
+        "learned_mixin_softmax",
+        with_targets(with_gate(with_bias(jaxloss.learned_mixin, form="softmax"))),
+        exact.learned_mixin_softmax,
+        {"bias_logits": bias, "gate": 0.7, "entropy_weight": 0.36},
+        takes_labels=False,
+    ),
+    Case(
+        "bias_reweighted",
+        with_targets(with_bias(jaxloss.bias_reweighted)),
+        exact.bias_reweighted,
+        **ON_BIAS,
+    ),
+    Case(
+        "rubi",
+        with_bias(jaxloss.rubi),
+        exact.rubi,
+        {"bias_logits": bias},
+        shift_invariant=False,
+        zero_sum=False,
     ),
 ]
 CASES = {case.name: case for case in POINTS}

@@ -133,3 +133,50 @@ def relaxed(t, b):
 
 def residual(t, b):
     return np.clip(t - 1 / (1 + np.exp(-b)), 0, 1)
+
+
+def smoothed(b, s):
+    """log(p + s) of binary probabilities p, less that of 1 - p."""
+    p, rest = np.exp(-np.logaddexp(0, -b)), np.exp(-np.logaddexp(0, b))
+    return np.log(p + s) - np.log(rest + s)
+
+
+def softmax(z):
+    exps = np.exp(z - np.max(z))
+    return exps / np.sum(exps)
+
+
+def bias_product(z, y, bias_logits, smoothing=0.0):
+    return binary(z + smoothed(bias_logits, smoothing), hot(z, y))
+
+
+def bias_product_softmax(z, y, bias_logits, smoothing=0.0):
+    return cross_entropy(z + np.log(softmax(bias_logits) + smoothing), y)
+
+
+def learned_mixin(z, y, bias_logits, gate, entropy_weight=0.0, smoothing=0.0):
+    bias = gate * smoothed(bias_logits, smoothing)
+    value, grad = binary(z + bias, hot(z, y))
+    p = 1 / (1 + np.exp(-bias))
+    entropy = -p * np.log(p) - (1 - p) * np.log1p(-p)
+    return value + entropy_weight * np.mean(entropy), grad
+
+
+def learned_mixin_softmax(z, y, bias_logits, gate, entropy_weight=0.0):
+    bias = gate * np.log(softmax(bias_logits))
+    value, grad = cross_entropy(z + bias, y)
+    p = softmax(bias)
+    return value - entropy_weight * np.sum(p * np.log(p)), grad
+
+
+def bias_reweighted(z, y, bias_logits):
+    each = [binary(*pair) for pair in zip(z[:, None], hot(z, y)[:, None], strict=True)]
+    values, grads = zip(*each, strict=True)
+    weight = 1 / (1 + np.exp(bias_logits))
+    return np.sum(weight * values), weight * np.concatenate(grads)
+
+
+def rubi(z, y, bias_logits):
+    mask = 1 / (1 + np.exp(-bias_logits))
+    value, grad = cross_entropy(mask * z, y)
+    return value, mask * grad
