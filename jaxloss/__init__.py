@@ -82,6 +82,12 @@ from jaxloss._debias import (
     general_greedy_debias as general_greedy_debias,
     curriculum_weight as curriculum_weight,
 )
+from jaxloss._bias_models import (
+    bias_product as bias_product,
+    learned_mixin as learned_mixin,
+    bias_reweighted as bias_reweighted,
+    rubi as rubi,
+)
 
 # Losses that remember
 from jaxloss._objective import (

@@ -24,7 +24,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Integer
 
 from jaxloss._checks import check_logits_labels
-from jaxloss._exact import log_sigmoid
+from jaxloss._exact import log_sigmoid, times
 
 Curve = Callable[[Array], Array]  # of the log-odds, elementwise
 _Parts = tuple[Array, Array, Array]  # z_y - top, exp(z - top) of the rivals, their sum
@@ -112,12 +112,17 @@ def log_softmax(logits: Array) -> tuple[Array, Array]:
     z = logits.astype(wide(logits.dtype))
     top = jnp.argmax(jax.lax.stop_gradient(z), axis=-1)
     u, _ = log_odds_and_rivals(z, top)
+    log_top = log_sigmoid(u)[..., None]
     is_top = is_label(z, top)
-    # The select for z_top - z_top: a cotangent less itself would round the others'.
-    away = jnp.where(is_top, 0, z - at_label(z, top))
-    log_p = away + log_sigmoid(u)[..., None]
+    # A select, for in the gradient of the top class z - z would hide a small 1 - p.
+    log_p = jnp.where(is_top, log_top, z - at_label(z, top) + log_top)
     rest = jnp.log1p(-jnp.exp(jnp.where(is_top, -1, log_p)))
     return log_p, jnp.where(is_top, u[..., None], log_p - rest)
+
+
+def soft_cross_entropy(log_p: Array, targets: Array) -> Array:
+    """`-sum(targets * log_p)` over the classes; one without a target may have p = 0."""
+    return -jnp.sum(times(targets, log_p), axis=-1)
 
 
 def wide(dtype: jnp.dtype) -> jnp.dtype:

@@ -94,6 +94,14 @@ def with_bias(loss, **fixed):
     return call
 
 
+def with_gate(loss):
+    def call(logits, labels, *, gate, **hyper):
+        gates = jnp.broadcast_to(gate, logits.shape[:-1])
+        return loss(logits, labels, gate=gates, **hyper)
+
+    return call
+
+
 def with_targets(loss):
     def call(logits, labels, **hyper):
         return loss(logits, one_hot(logits, labels), **hyper)
@@ -398,6 +406,63 @@ POINTS = [
         shift_invariant=False,
         zero_sum=False,
         cancels=True,
+    ),
+    Case(
+        "bias_product",
+        with_targets(with_bias(jaxloss.bias_product)),
+        exact.bias_product,
+        {"bias_logits": bias, "smoothing": 0.05},
+        takes_labels=False,
+    ),
+    Case(
+        "bias_product_unsmoothed",
+        with_targets(with_bias(jaxloss.bias_product)),
+        exact.bias_product,
+        {"bias_logits": bias},
+        takes_labels=False,
+    ),
+    Case(
+        "bias_product_softmax",
+        with_targets(with_bias(jaxloss.bias_product, form="softmax")),
+        exact.bias_product_softmax,
+        {"bias_logits": bias},
+        takes_labels=False,
+    ),
+    Case(
+        "bias_product_softmax_smoothed",
+        with_targets(with_bias(jaxloss.bias_product, form="softmax")),
+        exact.bias_product_softmax,
+        {"bias_logits": bias, "smoothing": 0.05},
+        takes_labels=False,
+    ),
+    Case(
+        "learned_mixin",
+        with_targets(with_gate(with_bias(jaxloss.learned_mixin))),
+        exact.learned_mixin,
+        {"bias_logits": bias, "gate": 0.7, "entropy_weight": 0.36, "smoothing": 0.05},
+        takes_labels=False,
+    ),
+    Case(
+        "learned_mixin_softmax",
+        with_targets(with_gate(with_bias(jaxloss.learned_mixin, form="softmax"))),
+        exact.learned_mixin_softmax,
+        {"bias_logits": bias, "gate": 0.7, "entropy_weight": 0.36},
+        takes_labels=False,
+        zero_when_sure=False,
+    ),
+    Case(
+        "bias_reweighted",
+        with_targets(with_bias(jaxloss.bias_reweighted)),
+        exact.bias_reweighted,
+        **ON_BIAS,
+    ),
+    Case(
+        "rubi",
+        with_bias(jaxloss.rubi),
+        exact.rubi,
+        {"bias_logits": bias},
+        shift_invariant=False,
+        zero_sum=False,
     ),
 ]
 CASES = {case.name: case for case in POINTS}

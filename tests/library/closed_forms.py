@@ -372,3 +372,45 @@ def equalization(z, y, weights):
     terms = np.array([cross_entropy.at(u) for u in np.where(hot(z, y) == 1, z, -z)])
     signs = np.where(hot(z, y) == 1, 1, -1)
     return np.sum(kept * terms[:, 0]), signs * kept * terms[:, 1]
+
+
+def smoothed_odds(b, s):
+    """log(p + s) of binary probabilities p, less that of 1 - p."""
+    p, rest = np.exp(-np.logaddexp(0, -b)), np.exp(-np.logaddexp(0, b))
+    return np.log(p + s) - np.log(rest + s)
+
+
+def bias_product(z, y, bias_logits, smoothing=0.0):
+    return binary(z + smoothed_odds(bias_logits, smoothing), hot(z, y))
+
+
+def bias_product_softmax(z, y, bias_logits, smoothing=0.0):
+    return cross_entropy(z + np.log(softmax(bias_logits) + smoothing), y)
+
+
+def learned_mixin(z, y, bias_logits, gate, entropy_weight=0.0, smoothing=0.0):
+    bias = gate * smoothed_odds(bias_logits, smoothing)
+    value, grad = binary(z + bias, hot(z, y))
+    p = 1 / (1 + np.exp(-bias))
+    entropy = -p * np.log(p) - (1 - p) * np.log1p(-p)
+    return value + entropy_weight * np.mean(entropy), grad
+
+
+def learned_mixin_softmax(z, y, bias_logits, gate, entropy_weight=0.0):
+    bias = gate * np.log(softmax(bias_logits))
+    value, grad = cross_entropy(z + bias, y)
+    p = softmax(bias)
+    return value - entropy_weight * np.sum(p * np.log(p)), grad
+
+
+def bias_reweighted(z, y, bias_logits):
+    each = [binary(*pair) for pair in zip(z[:, None], hot(z, y)[:, None], strict=True)]
+    values, grads = zip(*each, strict=True)
+    weight = 1 / (1 + np.exp(bias_logits))
+    return np.sum(weight * values), weight * np.concatenate(grads)
+
+
+def rubi(z, y, bias_logits):
+    mask = 1 / (1 + np.exp(-bias_logits))
+    value, grad = cross_entropy(mask * z, y)
+    return value, mask * grad

@@ -67,6 +67,20 @@ NUM_CASES = {
     "arcface": {"arcface": 8},
     "cosface": {"cosface": 9},
     "logit_norm": {"logit_norm": 7},
+    "vqa_debias": {
+        "bias_product": 6,
+        "learned_mixin": 6,
+        "reweight_inv_bias": 4,
+        "vqa_focal_code": 4,
+    },
+    "gge_modes": {
+        "gge_mode_q": 3,
+        "gge_mode_joint": 3,
+        "gge_mode_tog": 3,
+        "gge_mode_d_bias": 3,
+        "gge_mode_q_bias": 3,
+    },
+    "ggd_vqa_modes": {"ggd_vqa_q": 3, "ggd_vqa_joint": 6, "ggd_vqa_d_bias": 3},
 }
 
 
@@ -283,6 +297,47 @@ def decompose(z, case):
     return jnp.sum(weights * every_label(z), axis=-1)
 
 
+def logit(case):
+    """The released code takes the bias model's probabilities."""
+    return jnp.log(case["bias"]) - jnp.log1p(-case["bias"])
+
+
+def bias_product(z, case):
+    return jaxloss.bias_product(
+        z,
+        case["targets"],
+        bias_logits=logit(case),
+        smoothing=case.hyper["smooth_value"],
+    )
+
+
+def learned_mixin(z, case, hidden=None):
+    hidden = case["hidden"] if hidden is None else hidden
+    gate = jax.nn.softplus(hidden @ case["lin_weight"][0] + case["lin_bias"])
+    smoothing = jax.nn.sigmoid(1.0 * case.hyper["smooth_init"])
+    return jaxloss.learned_mixin(
+        z,
+        case["targets"],
+        bias_logits=logit(case),
+        gate=gate,
+        entropy_weight=case.hyper["w"],
+        smoothing=smoothing if case.hyper["smooth"] else 0.0,
+    )
+
+
+def reweighted(z, case):
+    """A scalar: the batch mean, weighted by 1 - b."""
+    bias = logit(case)
+    losses = jaxloss.bias_reweighted(z, case["targets"], bias_logits=bias)
+    return jnp.sum(losses) / jnp.sum(jax.nn.sigmoid(-bias))
+
+
+def focal_code(z, case):
+    """Not the focal loss: log-probabilities, scaled, as the logits of sigmoids."""
+    scale = (1 - jax.nn.softmax(case["bias_logits"])) ** 2
+    return jaxloss.sigmoid_cross_entropy(-every_label(z) * scale, case["targets"])
+
+
 def on_labels(loss, *names, **renamed):
     """The loss with hyper-parameters of the golden, `ours="theirs"` if renamed."""
     names = dict.fromkeys(names) | renamed
@@ -453,8 +508,13 @@ LOSSES = {
     "arcface": on_labels(jaxloss.arcface, margin="m", scale="s"),
     "cosface": on_labels(jaxloss.cosface, margin="m", scale="s"),
     "logit_norm": on_labels(jaxloss.logit_norm, temperature="temp", epsilon="eps"),
+    "bias_product": bias_product,
+    "learned_mixin": learned_mixin,
+    "reweight_inv_bias": reweighted,
+    "vqa_focal_code": focal_code,
 }
-BY_THEMSELVES = ("gala_sequence", "prediction_rebalance", "tau_norm")
+GREEDY_MODES = ("gge_modes", "ggd_vqa_modes")
+BY_THEMSELVES = ("gala_sequence", "prediction_rebalance", "tau_norm", *GREEDY_MODES)
 SEQUENCES = {
     "gala_sequence_code": "released",
     "gala_sequence_code_single_accum": "released_once",
@@ -536,6 +596,100 @@ def test_tau_normalised_classifier(case):
     assert np.array_equal(jnp.argmax(scores, -1), case["preds"])
 
 
+@cases("vqa_debias/learned_mixin")
+def test_the_gate_of_the_learned_mixin(case):
+    total = jax.grad(lambda h: jnp.sum(learned_mixin(case["logits"], case, h)))
+    close(total(case["hidden"]), case.exact("grad_hidden"))
+
+
+def greedy_of(targets):
+    """The base model's loss, given its logits and what the pseudo-labels are made of:
+    a probability or the sum of two, but for q_bias a logit."""
+    return lambda z, b: jaxloss.greedy_gradient(
+        z, targets, bias_logits=b, form="relaxed"
+    )
+
+
+def leaking_greedy_of(targets):
+    """Pseudo-labels that are not constant, as in the released code."""
+    return lambda z, b: jaxloss.sigmoid_cross_entropy(
+        z, 2 * targets * jax.nn.sigmoid(-2 * targets * b)
+    )
+
+
+def gge_mode(mode, greedy, targets, *, logits, q_out, q_pred, bias):
+    match mode:
+        case "q":
+            return greedy(q_out, bias)
+        case "joint":
+            return greedy(logits, jax.nn.sigmoid(q_pred) + bias)
+        case "tog":
+            of_both = greedy(logits, jax.nn.sigmoid(q_out) + bias)
+            return of_both + greedy(q_out, bias)
+        case "d_bias":
+            return greedy(logits, bias)
+        case "q_bias":
+            own = jaxloss.sigmoid_cross_entropy(q_out, targets)
+            return greedy(logits, q_out) + own
+
+
+def of_the_batch_mean(losses, case, names):
+    """The mean loss, and its gradients in the stored arrays of those names."""
+    return jax.value_and_grad(lambda inputs: jnp.mean(losses(**inputs)))(
+        {name: case[name] for name in names}
+    )
+
+
+def stored(name, suffix):
+    return f"grad{'' if name == 'logits' else '_' + name}{suffix}"
+
+
+@pytest.mark.parametrize("leaking", [False, True], ids=["paper", "released"])
+@cases("gge_modes")
+def test_modes_of_the_greedy_ensemble(case, leaking):
+    targets = case["targets"]
+    losses = functools.partial(
+        gge_mode,
+        case.hyper["mode"],
+        (leaking_greedy_of if leaking else greedy_of)(targets),
+        targets,
+    )
+    names = ("logits", "q_out", "q_pred", "bias")
+    value, grads = of_the_batch_mean(losses, case, names)
+    close(value, case["loss"])
+    for name, grad in grads.items():
+        close(grad, case[stored(name, "" if leaking else "_stopgrad")])
+
+
+def ggd_mode(mode, weight, constant, targets, *, logits, q_out, bias):
+    """Soft cross-entropies with weights t - w r, of any sign."""
+    if mode == "q":
+        return jnp.sum(targets * every_label(q_out), axis=-1)
+    reference = bias
+    if mode == "joint":
+        reference = jnp.clip(jax.nn.softmax(q_out) + bias, 0, 1) * targets
+    weights = targets - weight * constant(reference)
+    return jnp.sum(weights * every_label(logits), axis=-1)
+
+
+@pytest.mark.parametrize("leaking", [False, True], ids=["paper", "released"])
+@cases("ggd_vqa_modes")
+def test_modes_of_general_greedy_debiasing(case, leaking):
+    hyper = case.hyper
+    weight = jaxloss.curriculum_weight(
+        hyper["epoch"], hyper["num_epochs"], offset=hyper["offset"]
+    )
+    constant = (lambda x: x) if leaking else jax.lax.stop_gradient
+    losses = functools.partial(
+        ggd_mode, hyper["mode"], weight, constant, case["targets"]
+    )
+    names = ("logits", "q_out", "bias")
+    value, grads = of_the_batch_mean(losses, case, names)
+    close(value, case["loss"])
+    for name, grad in grads.items():
+        close(grad, case[stored(name, "" if leaking else "_stopgrad")])
+
+
 def test_nothing_is_missing():
     for family, expected in NUM_CASES.items():
         assert {loss: len(load(family, loss)) for loss in expected} == expected
@@ -543,5 +697,6 @@ def test_nothing_is_missing():
         for case in load(family):
             assert case["logits"].size > 0
     specific = SEQUENCES.keys() | {"prediction_rebalance", "tau_norm"}
+    specific |= {loss for family in GREEDY_MODES for loss in NUM_CASES[family]}
     tested = LOSSES.keys() | specific
     assert tested == {loss for losses in NUM_CASES.values() for loss in losses}

@@ -29,7 +29,7 @@ softmax_losses = pytest.mark.parametrize(
     [
         c
         for c in POINTS
-        if not c.finite_only and (c.takes_labels or c.name == "greedy_softmax")
+        if not c.finite_only and (c.takes_labels or "softmax" in c.name)
     ],
     ids=lambda case: case.name,
 )
@@ -74,9 +74,6 @@ def test_float32_is_as_good_as_float64(case, gaps):
     assert losses.dtype == grads.dtype == np.float32
     pairs = zip((losses, grads), case.expected(z, y, **hyper), strict=True)
     for actual, expected in pairs:
-        if case.name == "greedy_softmax":  # soft targets; log p of a sure class cancels
-            np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
-            continue
         size = np.abs(expected)
         if case.cancels and size.ndim == 2:
             size = np.max(size, axis=1, keepdims=True)
