@@ -89,6 +89,9 @@ from jaxloss._bias_models import (
     rubi as rubi,
 )
 
+# Gradients that are not the loss's own
+from jaxloss._gradient import scale_gradient as scale_gradient
+
 # Losses that remember
 from jaxloss._objective import (
     Objective as Objective,

@@ -81,6 +81,21 @@ def biases(classes: int = 3, **fixed: Any) -> tuple[Setting, ...]:
     return tuple(settings)
 
 
+def by_frequency(name: str, **fixed: Any) -> tuple[Setting, ...]:
+    """A rare and a frequent label."""
+    return (
+        Setting("rare label", {name: 1000 * RARE, **fixed}),
+        Setting("frequent label", {name: 1000 * FREQUENT, **fixed}),
+    )
+
+
+def noisy(rate: float) -> Setting:
+    """A label that is wrong at this rate, either rival as often as the other."""
+    transition = np.where(np.eye(3) == 1, 1 - rate, rate / 2)
+    return Setting(f"noise {rate:g}", {"transition": transition})
+
+
+ASYMMETRIC = {"gamma_positive": 0.0, "gamma_negative": 4.0, "clip": 0.05}
 TABLE: Mapping[str, tuple[Entry, ...]] = {
     "Curves: how much an example counts at each confidence": (
         Entry(jaxloss.cross_entropy, "pulls by what is missing, 1 − p"),
@@ -93,6 +108,34 @@ TABLE: Mapping[str, tuple[Entry, ...]] = {
             jaxloss.encouraging,
             "keeps pulling when the answer is right; at e = 1 never stops",
             sweep("e = {:g}", "log_end", 0.75, 0.5, 1.0),
+        ),
+        Entry(
+            jaxloss.poly1,
+            "pulls harder where the label is half believed",
+            sweep("ε = {:g}", "epsilon", 1.0, 2.0, -1.0),
+        ),
+        Entry(jaxloss.squared_error, "hardly pulls on hopeless or sure examples"),
+        Entry(
+            jaxloss.mirror_bonus,
+            "no loss: a bonus on top of an error, for what is right already",
+            sweep("γ = {:g}", "gamma", 2.0, 0.5),
+        ),
+        Entry(
+            jaxloss.logit_norm,
+            "turns the logits towards the label, whatever their length",
+            sweep("t = {:g}", "temperature", 1.0, 0.3),
+        ),
+        Entry(
+            jaxloss.cosface,
+            "asks for a margin on the cosine of the label",
+            sweep("m = {:g}", "margin", 0.35, 0.0, scale=10.0),
+            call=lambda z, y, **hyper: jaxloss.cosface(z / 10, y, **hyper),
+        ),
+        Entry(
+            jaxloss.arcface,
+            "asks for a margin on the angle of the label",
+            sweep("m = {:g}", "margin", 0.5, 0.0, scale=10.0),
+            call=lambda z, y, **hyper: jaxloss.arcface(z / 10, y, **hyper),
         ),
     ),
     "Label noise: what the model doubts may be mislabelled": (
@@ -109,6 +152,41 @@ TABLE: Mapping[str, tuple[Entry, ...]] = {
         Entry(
             jaxloss.mean_absolute_error,
             "pulls on the undecided only: robust, but slow to start",
+        ),
+        Entry(
+            jaxloss.taylor_cross_entropy,
+            "ignores hopeless examples, cross-entropy for the others",
+            sweep("order {}", "order", 2, 1, 6),
+        ),
+        Entry(
+            jaxloss.symmetric_cross_entropy,
+            "a little cross-entropy to learn, absolute error to be robust",
+            (
+                Setting("α = 0.1, β = 1", {"alpha": 0.1, "beta": 1.0}),
+                Setting("α = 1, β = 0.5", {"alpha": 1.0, "beta": 0.5}),
+            ),
+        ),
+        Entry(
+            jaxloss.normalized_cross_entropy,
+            "shares one unit of loss among all labels",
+        ),
+        Entry(
+            jaxloss.bi_tempered_logistic,
+            "bounded for hopeless examples, heavy-tailed for doubtful ones",
+            (
+                Setting("t₁ = 0.8, t₂ = 1.2", {"t1": 0.8, "t2": 1.2}),
+                Setting("t₁ = 0.2, t₂ = 4", {"t1": 0.2, "t2": 4.0}),
+            ),
+        ),
+        Entry(
+            jaxloss.forward_corrected_cross_entropy,
+            "stops pulling once the noise explains the label",
+            (noisy(0.4), noisy(0.1)),
+        ),
+        Entry(
+            jaxloss.backward_corrected_cross_entropy,
+            "pulls more on the given label, as it counts for the flipped ones too",
+            (noisy(0.4), noisy(0.1)),
         ),
     ),
     "Long tail: shifts by class": (
@@ -137,9 +215,68 @@ TABLE: Mapping[str, tuple[Entry, ...]] = {
                 Setting("much so far", {"positive": FREQUENT, "negative": FREQUENT}),
             ),
         ),
+        Entry(
+            jaxloss.vector_scaling,
+            "logit adjustment that also shrinks the logits of rare classes",
+            by_frequency("counts"),
+        ),
+        Entry(
+            jaxloss.ldam,
+            "a margin for the label, larger when it is rare",
+            by_frequency("counts", max_margin=2.0, scale=1.0),
+        ),
+        Entry(
+            jaxloss.equalization,
+            "spares the rivals that it would discourage most often",
+            (
+                Setting("strong spared", {"weights": np.array([1.0, 0.1, 1.0])}),
+                Setting("weak spared", {"weights": np.array([1.0, 1.0, 0.1])}),
+            ),
+        ),
+        Entry(
+            jaxloss.seesaw,
+            "spares rare rivals unless they are mistaken for the label",
+            by_frequency("counts"),
+        ),
+        Entry(
+            jaxloss.label_aware_smoothing,
+            "pulls a frequent label to less than certainty",
+            by_frequency("counts"),
+        ),
     ),
     "Sigmoid: each class by itself": (
         Entry(jaxloss.sigmoid_cross_entropy, "cross-entropy of one class against none"),
+        Entry(
+            jaxloss.sigmoid_focal,
+            "ignores sure classes, present or absent",
+            sweep("γ = {:g}", "gamma", 2.0, 0.5),
+        ),
+        Entry(
+            jaxloss.halted_focal,
+            "focal up to a half, cross-entropy beyond",
+            sweep("γ = {:g}", "gamma", 2.0, 0.5),
+        ),
+        Entry(
+            jaxloss.asymmetric,
+            "forgets absent classes that are nearly out, never present ones",
+            (
+                Setting("present", ASYMMETRIC),
+                Setting("absent", ASYMMETRIC, target=0.0),
+            ),
+        ),
+        Entry(
+            jaxloss.sigmoid_encouraging,
+            "keeps pulling when the answer is right",
+            sweep("e = {:g}", "log_end", 0.75, 0.5, 1.0),
+        ),
+        Entry(
+            jaxloss.sigmoid_equalization,
+            "pushes spared classes down less when they are absent",
+            (
+                Setting("present", {"weights": np.array([0.2])}),
+                Setting("absent, w = 0.2", {"weights": np.array([0.2])}, target=0.0),
+            ),
+        ),
     ),
     "De-bias: a second model knows the shortcut": (
         Entry(
@@ -151,6 +288,29 @@ TABLE: Mapping[str, tuple[Entry, ...]] = {
             jaxloss.greedy_gradient,
             "pulls up to what the bias model leaves over, then pushes back",
             biases(classes=1),
+        ),
+        Entry(
+            jaxloss.bias_product,
+            "pulls until both models together are sure",
+            biases(classes=1),
+        ),
+        Entry(
+            jaxloss.learned_mixin,
+            "the same, trusting the bias model by a learned gate",
+            tuple(
+                dataclasses.replace(x, hyper={**x.hyper, "gate": 0.5})
+                for x in biases(classes=1)
+            ),
+        ),
+        Entry(
+            jaxloss.bias_reweighted,
+            "weighs the answer by what the bias model misses",
+            biases(classes=1),
+        ),
+        Entry(
+            jaxloss.rubi,
+            "mutes the logits of classes that the bias model rules out",
+            biases(),
         ),
     ),
 }
