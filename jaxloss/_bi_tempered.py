@@ -1,13 +1,13 @@
 r"""The bi-tempered logistic loss: a heavy-tailed softmax under a bounded divergence.
 
 Everything is said relative to the largest logit $z_m$, which is where nothing cancels.
-With $s = t_2 - 1$ and the distance $d_j = z_m - z_j$ of a class, the tempered softmax is
+With $s = t_2 - 1$ and the distance $d_j = z_m - z_j$ of a class, the softmax is
 
 $$\frac{p_j}{p_m} = \exp_{t_2}(-d_j / x) = (1 + s\, d_j / x)^{-1/s}, \qquad
   x = p_m^{-s} = 1 + s\alpha,$$
 
-so its one unknown per example is $\alpha = \lambda - z_m$. Newton finds it; no derivative
-passes through the loop, that of $\alpha$ being known from $\sum_j p_j = 1$.
+so its one unknown per example is $\alpha = \lambda - z_m$. Newton finds it; no
+derivative passes through the loop, that of $\alpha$ being known from $\sum_j p_j = 1$.
 """
 
 import functools
@@ -91,7 +91,7 @@ def bi_tempered_logistic(
     )
     valid = _is_class(logits, labels)
     z = logits.astype(dtype)
-    alpha = _normalizer(*jax.lax.stop_gradient((_distances(z, valid), hypers.s)))
+    alpha = _normalizer(*jax.lax.stop_gradient((_distances(z, valid)[0], hypers.s)))
     losses = _losses(z, alpha, labels, hypers)
     return jnp.where(valid, losses, jnp.nan).astype(logits.dtype)
 
@@ -109,7 +109,7 @@ def _number(name: str, value: ArrayLike, dtype: jnp.dtype) -> Array:
 
 
 def _distances(z: Array, valid: Array) -> tuple[Array, Array]:
-    """How far each logit is below the largest, and which classes are out.
+    """How far each logit is below the largest, `_never` if it is out; the largest.
 
     The select keeps what stands beside an invalid label out of every gradient, the
     hyper-parameters' included. The largest may be held constant: only differences
@@ -117,12 +117,21 @@ def _distances(z: Array, valid: Array) -> tuple[Array, Array]:
     """
     z = jnp.where(valid[..., None], z, 0)
     top = jax.lax.stop_gradient(jnp.max(z, axis=-1, keepdims=True))
-    d = jnp.where(jnp.isneginf(top), 0, top) - z
-    out = jnp.isposinf(d)
-    return jnp.where(out, 0, d), out
+    top = jnp.where(jnp.isneginf(top), 0, top)
+    return _below(top, z), top
 
 
-def _normalizer(distances: tuple[Array, Array], s: Array) -> Array:
+def _below(top: Array, z: Array) -> Array:
+    d = top - z
+    return jnp.where(d < _never(d), d, _never(d))
+
+
+def _never(x: Array) -> float:
+    """Stands for infinity: finite, also times s, whose products with 0 are no NaN."""
+    return float(jnp.finfo(x.dtype).max) / 16
+
+
+def _normalizer(d: Array, s: Array) -> Array:
     r"""alpha, by Newton on $\log_{t_2} \sum_j \exp_{t_2}(z_j - \lambda) = 0$.
 
     That sum is concave in alpha and linear where one class dominates or all are equal,
@@ -130,7 +139,6 @@ def _normalizer(distances: tuple[Array, Array], s: Array) -> Array:
     most logits, in eight at worst. The error left by a step is about the square of the
     last, times what vanishes with the curvature.
     """
-    d, out = distances
     eps = jnp.finfo(d.dtype).eps
 
     def unfinished(carry):
@@ -140,7 +148,7 @@ def _normalizer(distances: tuple[Array, Array], s: Array) -> Array:
     def improve(carry):
         step, alpha, _ = carry
         e = d / (1 + s * alpha)
-        ratios = jnp.where(out, 0, jnp.exp(-_log1p_ratio(e, s)))
+        ratios = jnp.where(d < _never(d), jnp.exp(-_log1p_ratio(e, s)), 0)
         total = jnp.sum(ratios, axis=-1, keepdims=True)
         slope = jnp.sum(ratios / (1 + s * e), axis=-1, keepdims=True)
         log_total, bend = jnp.log(total), total / slope
@@ -155,21 +163,21 @@ def _normalizer(distances: tuple[Array, Array], s: Array) -> Array:
 
 
 @jax.custom_jvp
-def _attached(alpha: Array, d: Array, out: Array, s: Array) -> Array:
+def _attached(alpha: Array, d: Array, s: Array) -> Array:
     """Exact: the solution as a function of the distances and of t2."""
     return alpha
 
 
 @_attached.defjvp
 def _attached_jvp(primals, tangents):
-    alpha, d, out, s = primals
-    alpha = _attached(alpha, d, out, s)
+    alpha, d, s = primals
+    alpha = _attached(alpha, d, s)
 
     def total(d, s):
-        p = jnp.where(out, 0, jnp.exp(-_log1p_ratio(alpha + d, s)))
+        p = jnp.where(d < _never(d), jnp.exp(-_log1p_ratio(alpha + d, s)), 0)
         return jnp.sum(p, axis=-1, keepdims=True), p
 
-    _, change, p = jax.jvp(total, (d, s), (tangents[1], tangents[3]), has_aux=True)
+    _, change, p = jax.jvp(total, (d, s), tangents[1:], has_aux=True)
     weights = jnp.sum(p / (1 + s * (alpha + d)), axis=-1, keepdims=True)
     return alpha, change / weights
 
@@ -178,7 +186,7 @@ class _Parts(NamedTuple):
     """Each class relative to the largest logit, and the label, class axis kept."""
 
     log_ratios: Array  # log(p_m / p_j)
-    powers: Array  # (p_m / p_j)^(t2 - 1)
+    powers: Array  # (p_j / p_m)^(t2 - 1)
     ratios: Array  # p_j / p_m, in units of _UNIT
     shares: Array  # likewise, what of them is the largest logit, equal ones together
     rest: Array  # the sum of all other ratios: p_m = 1 / (1 + rest)
@@ -186,26 +194,27 @@ class _Parts(NamedTuple):
 
 
 def _parts(z: Array, alpha: Array, labels: Array, s: Array) -> _Parts:
-    d, out = _distances(z, _is_class(z, labels))
-    alpha = _attached(alpha, d, out, s)
-    # Where a class is out: any number whose exp is zero, also after a multiplication.
-    never = jnp.finfo(z.dtype).max / 16
+    d, top = _distances(z, _is_class(z, labels))
+    alpha = _attached(alpha, d, s)
+    x = 1 + s * alpha
 
-    def log_ratio(d, out):
-        return jnp.where(out, never, _log1p_ratio(d / (1 + s * alpha), s))
+    def log_ratio(d):
+        return jnp.where(d < _never(d), _log1p_ratio(d / x, s), _never(d))
 
-    log_ratios = log_ratio(d, out)
-    top = (d == 0) & ~out
-    count = jnp.sum(top, axis=-1, keepdims=True, dtype=z.dtype)
-    shares = jnp.where(top, 1 / (_UNIT * count), 0)
+    log_ratios = log_ratio(d)
+    tops = d == 0
+    count = jnp.sum(tops, axis=-1, keepdims=True, dtype=z.dtype)
+    shares = jnp.where(tops, 1 / (_UNIT * count), 0)
     ratios = _exp_in_units(-log_ratios)
+    # An invalid label's logit may be anything: its row is zeros here.
+    label = jnp.where(_is_class(z, labels)[..., None], _at_label(z, labels), top)
     return _Parts(
         log_ratios,
-        1 + s * d / (1 + s * alpha),
+        1 / (1 + s * d / x),
         ratios,
         shares,
         _sum(ratios - shares),
-        log_ratio(_at_label(d, labels), _at_label(out, labels)),
+        log_ratio(_below(top, label)),
     )
 
 
@@ -281,11 +290,11 @@ def _gradient(z: Array, alpha: Array, labels: Array, hypers: _Hypers) -> Array:
     # of the mass the mean is far above and comes as a difference; else p^(1 - t1) does.
     sure = label < math.log(2)
     above = _exp_in_units(-(1 + b) * logs)
-    small = jnp.abs(b * logs) < 0.5
-    below = parts.ratios * jnp.expm1(jnp.where(small, -b * logs, 0))
+    small = jnp.abs(b * logs) < 0.125
+    below = parts.ratios * _small_expm1(jnp.where(small, -b * logs, 0))
     below = jnp.where(small, below, above - parts.ratios)
-    heights = jnp.where(sure, above, below) / parts.powers
-    escorts = parts.ratios / parts.powers
+    heights = jnp.where(sure, above, below) * parts.powers
+    escorts = parts.ratios * parts.powers
     rest_escorts = _sum(escorts - parts.shares)
     rest_heights = _sum(heights - jnp.where(sure, parts.shares, 0))
     total_escorts = 1 + rest_escorts
@@ -315,6 +324,14 @@ def _gradient(z: Array, alpha: Array, labels: Array, hypers: _Hypers) -> Array:
     else:
         grads = jnp.where(hot, own, rivals)
     return jnp.where(_is_class(z, labels)[..., None], grads, 0)
+
+
+def _small_expm1(x: Array) -> Array:
+    """To 1/8, in fewer operations than any `expm1`."""
+    series = jnp.zeros_like(x)
+    for n in range(11 if x.dtype == jnp.float64 else 6, 0, -1):
+        series = (1 + series) * x / n
+    return series
 
 
 def _bounded(exponent: Array) -> Array:
@@ -348,7 +365,14 @@ def _divergence(log_p: Array, b: Array) -> Array:
 @jax.custom_jvp
 def _log1p_ratio(x: Array, s: Array) -> Array:
     """log(1 + s x) / s, which is x at s = 0. Exact derivatives."""
-    return jnp.where(s == 0, x, jnp.log1p(s * x) / jnp.where(s == 0, 1, s))
+    # Near 1 by the series of atanh, which XLA computes faster than `log1p`.
+    y = jnp.minimum(s * x, _never(x))
+    r = y / (2 + y)
+    series = jnp.zeros_like(r)
+    for n in range(15 if x.dtype == jnp.float64 else 7, 1, -2):
+        series = (series + 1 / n) * r * r
+    near = x * (1 - r) * (1 + series)
+    return jnp.where(y < 0.125, near, jnp.log(1 + y) / jnp.where(s == 0, 1, s))
 
 
 def _log1p_ratio_jvp(primals, tangents):
@@ -379,7 +403,10 @@ def _expm1_ratio_jvp(primals, tangents):
     slope = 0 if isinstance(dx, SymbolicZero) else dx * jnp.exp(c * x)
     if not isinstance(dc, SymbolicZero):
         slope = slope + dc * _in_factor(
-            x, c, lambda y: y * jnp.exp(y) - jnp.expm1(y), lambda n: 1 / math.factorial(n - 1)
+            x,
+            c,
+            lambda y: y * jnp.exp(y) - jnp.expm1(y),
+            lambda n: 1 / math.factorial(n - 1),
         )
     return value, slope
 
