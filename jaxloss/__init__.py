@@ -34,6 +34,7 @@ from jaxloss._robust import (
     transition_from_anchors as transition_from_anchors,
     transition_from_labels as transition_from_labels,
 )
+from jaxloss._bi_tempered import bi_tempered_logistic as bi_tempered_logistic
 
 # Curves on the sigmoid
 from jaxloss._sigmoid import (

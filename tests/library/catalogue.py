@@ -328,6 +328,19 @@ POINTS = [
         {"gamma": 2.0},
         zero_when_sure=False,
     ),
+    Case(
+        "bi_tempered",
+        jaxloss.bi_tempered_logistic,
+        exact.bi_tempered,
+        {"t1": 0.8, "t2": 1.2},
+    ),
+    Case(
+        "bi_tempered_smoothing",
+        jaxloss.bi_tempered_logistic,
+        exact.bi_tempered,
+        {"t1": 0.5, "t2": 2.0, "label_smoothing": 0.1},
+        zero_when_sure=False,
+    ),
     Case("normalized", jaxloss.normalized_cross_entropy, exact.normalized_ce),
     Case(
         "forward",

@@ -56,6 +56,7 @@ NUM_CASES = {
     "encouraging_label_smooth": {"encouraging_label_smooth": 10},
     "encourage_general": {"encourage_general": 38},
     "normalized_ce": {"normalized_ce": 9},
+    "bi_tempered": {"bi_tempered": 14},
     "forward_correction": {"forward_correction": 10},
     "backward_correction": {"backward_correction": 8},
     "label_aware_smoothing": {"label_aware_smoothing": 9},
@@ -493,6 +494,9 @@ LOSSES = {
     ),
     "encourage_general": encourage_general,
     "normalized_ce": active_passive,
+    "bi_tempered": on_labels(
+        jaxloss.bi_tempered_logistic, "t1", "t2", label_smoothing="eps"
+    ),
     "forward_correction": lambda z, case: jaxloss.forward_corrected_cross_entropy(
         z, case["labels"], transition=case["T"]
     ),
