@@ -24,7 +24,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Integer
 
 from jaxloss._checks import check_logits_labels, check_range
-from jaxloss._log_odds import _at_label, _is_class, _is_label, wide
+from jaxloss._log_odds import at_label, is_class, is_label, wide
 
 _MAX_STEPS = 12
 _UNIT = 2.0**-24  # of what is summed, or what is below `tiny` would miss in the sums
@@ -89,7 +89,7 @@ def bi_tempered_logistic(
         and (isinstance(label_smoothing, Tracer) or np.any(label_smoothing))
         else None,
     )
-    valid = _is_class(logits, labels)
+    valid = is_class(logits, labels)
     z = logits.astype(dtype)
     alpha = _normalizer(*jax.lax.stop_gradient((_distances(z, valid)[0], hypers.s)))
     losses = _losses(z, alpha, labels, hypers)
@@ -194,7 +194,7 @@ class _Parts(NamedTuple):
 
 
 def _parts(z: Array, alpha: Array, labels: Array, s: Array) -> _Parts:
-    d, top = _distances(z, _is_class(z, labels))
+    d, top = _distances(z, is_class(z, labels))
     alpha = _attached(alpha, d, s)
     x = 1 + s * alpha
 
@@ -207,7 +207,7 @@ def _parts(z: Array, alpha: Array, labels: Array, s: Array) -> _Parts:
     shares = jnp.where(tops, 1 / (_UNIT * count), 0)
     ratios = _exp_in_units(-log_ratios)
     # An invalid label's logit may be anything: its row is zeros here.
-    label = jnp.where(_is_class(z, labels)[..., None], _at_label(z, labels), top)
+    label = jnp.where(is_class(z, labels)[..., None], at_label(z, labels), top)
     return _Parts(
         log_ratios,
         1 / (1 + s * d / x),
@@ -313,7 +313,7 @@ def _gradient(z: Array, alpha: Array, labels: Array, hypers: _Hypers) -> Array:
     weights = scale * (weights - jnp.expm1(-(1 + b + s) * label))
     factor = jnp.exp((b + s) * (log_top - label))
     own = -missing * factor * others - escort / total_escorts * weights
-    hot = _is_label(z, labels)
+    hot = is_label(z, labels)
     if smoothing is not None:
         each = smoothing / (z.shape[-1] - 1)
         pulls = jnp.exp(_bounded((b + s) * (log_top - logs)))
@@ -323,7 +323,7 @@ def _gradient(z: Array, alpha: Array, labels: Array, hypers: _Hypers) -> Array:
         grads = jnp.where(hot, own, rivals) + pulls
     else:
         grads = jnp.where(hot, own, rivals)
-    return jnp.where(_is_class(z, labels)[..., None], grads, 0)
+    return jnp.where(is_class(z, labels)[..., None], grads, 0)
 
 
 def _small_expm1(x: Array) -> Array:
