@@ -57,7 +57,7 @@ def normalized_cross_entropy(
         rivals = is_label(z, labels) | jnp.isneginf(z)
         others = -jnp.sum(jnp.where(rivals, 0, log_p), axis=-1)
         # The odds of label and others, in logs: the quotient's derivative would cancel.
-        both = (label > 0) & (others > 0)
+        both = (label != 0) & (others != 0)
         log_label, log_others = (
             jnp.log(jnp.where(both, jnp.minimum(x, jnp.finfo(x.dtype).max), 1))
             for x in (label, others)

@@ -126,7 +126,8 @@ def truncated_generalized_cross_entropy(
     """
     check_range("k", k, 0, 1, open_high=True)
     end = logit(k)
-    return generalized_cross_entropy(jnp.where(u > end, u, end), q=q)
+    # NaN is not below the end, and stays loud.
+    return generalized_cross_entropy(jnp.where(u <= end, end, u), q=q)
 
 
 def mean_absolute_error(u: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -350,5 +351,5 @@ def _between(
     check_range("start", start, 0, 1, open_high=True)
     check_range("end", end, 0, 1, open_low=True)
     begin = logit(start)
-    earned = bonus(jnp.where(u > begin, u, begin)) - bonus(begin)
+    earned = bonus(jnp.where(u <= begin, begin, u)) - bonus(begin)
     return jnp.where(u > logit(end), 0, earned)

@@ -479,6 +479,22 @@ POINTS = [
     ),
 ]
 CASES = {case.name: case for case in POINTS}
+
+
+def both(case, logits, labels):
+    """Losses and gradients; compiled once for each shape and type."""
+    return _compiled(case.name)(jnp.asarray(logits), labels)
+
+
+@functools.cache
+def _compiled(name):
+    def losses_and_gradients(z, labels):
+        losses, pull = jax.vjp(lambda z: CASES[name](z, labels), z)
+        return losses, pull(jnp.ones_like(losses))[0]
+
+    return jax.jit(losses_and_gradients)
+
+
 all_losses = pytest.mark.parametrize("case", POINTS, ids=CASES)
 labelled = pytest.mark.parametrize(
     "case", [c for c in POINTS if c.takes_labels], ids=lambda c: c.name

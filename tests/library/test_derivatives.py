@@ -8,7 +8,9 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxloss import _log_odds, curves
-from tests.library.catalogue import CASES, POINTS, all_losses, mixed_logits
+from tests.library.catalogue import CASES, POINTS, all_losses, both, mixed_logits
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 # Away from the kinks of the truncated losses, both sides of each.
 Z = np.array([[1.0, -0.5, 0.25], [-1.0, 0.5, 2.5]])
@@ -26,7 +28,7 @@ def check_numerically(case):
     `stop_gradient`, on which the pseudo-labels depend."""
     check = check_grads if case.held_constant else chex.assert_numerical_grads
     check(
-        lambda z: case(jnp.asarray(z), LABELS),
+        jax.jit(lambda z: case(jnp.asarray(z), LABELS)),
         (Z,),
         order=2,
         modes=("fwd", "rev"),
@@ -37,10 +39,10 @@ def check_numerically(case):
 
 @all_losses
 def test_closed_form(case):
-    losses, pull = jax.vjp(lambda z: case(z, LARGE_LABELS), LARGE)
+    losses, grads = both(case, LARGE, LARGE_LABELS)
     expected, slopes = case.expected(LARGE, LARGE_LABELS)
     np.testing.assert_allclose(losses, expected, rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(pull(jnp.ones(8))[0], slopes, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(grads, slopes, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize(
@@ -52,18 +54,28 @@ def test_finite_differences(case):
 
 @all_losses
 def test_all_modes_agree(case):
+    """In one program, for compilation is what takes the time."""
     f = scalar(case)
-    grad = jax.grad(f)(Z)
-    _, slope = jax.jvp(f, (Z,), (V,))
+
+    @jax.jit
+    def every_mode(z, v):
+        return {
+            "grad": jax.grad(f)(z),
+            "jvp": jax.jvp(f, (z,), (v,))[1],
+            "jacfwd": jax.jacfwd(f)(z),
+            "jacrev": jax.jacrev(f)(z),
+            "forward over reverse": jax.jvp(jax.grad(f), (z,), (v,))[1],
+            "reverse over forward": jax.grad(lambda z: jax.jvp(f, (z,), (v,))[1])(z),
+            "reverse over reverse": jax.grad(lambda z: jnp.sum(jax.grad(f)(z) * v))(z),
+        }
+
+    found = every_mode(Z, V)
     close = np.testing.assert_allclose
-    close(jax.jacfwd(f)(Z), grad, rtol=1e-12, atol=1e-14)
-    close(jax.jacrev(f)(Z), grad, rtol=1e-12, atol=1e-14)
-    close(slope, np.sum(grad * V), rtol=1e-12, atol=1e-14)
-    forward_over_reverse = jax.jvp(jax.grad(f), (Z,), (V,))[1]
-    reverse_over_forward = jax.grad(lambda z: jax.jvp(f, (z,), (V,))[1])(Z)
-    reverse_over_reverse = jax.grad(lambda z: jnp.sum(jax.grad(f)(z) * V))(Z)
-    close(reverse_over_forward, forward_over_reverse, rtol=1e-11, atol=1e-14)
-    close(reverse_over_reverse, forward_over_reverse, rtol=1e-11, atol=1e-14)
+    for mode in ("jacfwd", "jacrev"):
+        close(found[mode], found["grad"], rtol=1e-12, atol=1e-14)
+    close(found["jvp"], np.sum(found["grad"] * V), rtol=1e-12, atol=1e-14)
+    for mode in ("reverse over forward", "reverse over reverse"):
+        close(found[mode], found["forward over reverse"], rtol=1e-11, atol=1e-14)
 
 
 @all_losses
@@ -79,9 +91,10 @@ def test_third_derivative(case):
 
         return jax.jvp(slope, (t,), (1.0,))[1]
 
-    _, third = jax.jvp(second, (0.0,), (1.0,))
+    both_orders = jax.jit(lambda t: jax.jvp(second, (t,), (1.0,)))
     step = 1e-4
-    expected = (second(step) - second(-step)) / (2 * step)
+    (_, third), (above, _), (below, _) = map(both_orders, (0.0, step, -step))
+    expected = (above - below) / (2 * step)
     assert np.isfinite(third)
     np.testing.assert_allclose(third, expected, rtol=1e-5, atol=1e-6)
 
@@ -103,9 +116,14 @@ def test_hyper_parameters(case, name):
         moved = hypers | {name: hypers[name] + t * direction}
         return jnp.sum(case.loss(LARGE, LARGE_LABELS, **moved))
 
-    slope, reverse = jax.jvp(total, (0.0,), (1.0,))[1], jax.grad(total)(0.0)
+    @jax.jit
+    def slopes(t):
+        value, slope = jax.jvp(total, (t,), (1.0,))
+        return value, slope, jax.grad(total)(t)
+
     step = 1e-5
-    expected = (total(step) - total(-step)) / (2 * step)
+    (_, slope, reverse), (above, *_), (below, *_) = map(slopes, (0.0, step, -step))
+    expected = (above - below) / (2 * step)
     if name in case.held_constant:
         assert slope == reverse == 0 and expected != 0
     else:

@@ -13,11 +13,14 @@ from jaxloss import curves
 from tests.library.catalogue import (
     CASES,
     all_losses,
+    both,
     counts,
     labelled,
     log_prior,
     mixed_logits,
 )
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 C = 10
 Z, LABELS = mixed_logits((8, C)), np.arange(8)
@@ -236,12 +239,11 @@ def test_two_classes_are_a_sigmoid():
 
 @labelled
 def test_gradients_sum_to_zero_and_shifts_do_not_matter(case):
-    losses, pull = jax.vjp(lambda z: case(z, LABELS), Z)
-    grads = pull(jnp.ones(8))[0]
+    losses, grads = both(case, Z, LABELS)
     size = jnp.sum(jnp.abs(grads), -1)
     sums = np.abs(jnp.sum(grads, -1)) <= 2e-14 * np.maximum(1, size)
     assert np.all(sums) if case.zero_sum else not np.any(sums)
-    moved = case(Z + 64 * np.arange(1, 9)[:, None], LABELS)
+    moved, _ = both(case, Z + 64 * np.arange(1, 9)[:, None], LABELS)
     if case.shift_invariant:
         close(moved, losses, 1e-9)
     else:
@@ -256,8 +258,8 @@ def test_names_of_the_classes_do_not_matter(case):
         name: v[np.ix_(*[order] * v.ndim)] if v.ndim else v
         for name, v in case.hypers(C).items()
     }
-    permuted = case.loss(Z[:, order], position[LABELS], **hypers)
-    close(permuted, case(Z, LABELS), 1e-10)
+    permuted = jax.jit(case.loss)(Z[:, order], position[LABELS], **hypers)
+    close(permuted, both(case, Z, LABELS)[0], 1e-10)
 
 
 @pytest.mark.parametrize("q", [0.1, 0.7, 1.0])

@@ -16,6 +16,7 @@ from tests.library.catalogue import (
     CASES,
     POINTS,
     all_losses,
+    both,
     mixed_logits,
 )
 
@@ -47,11 +48,6 @@ def exact_log_odds(z, y):
     with mpmath.workdps(60):
         rivals = mpmath.fsum(mpmath.exp(mpmath.mpf(float(r))) for r in np.delete(z, y))
         return float(mpmath.mpf(float(z[y])) - mpmath.log(rivals))
-
-
-def both(case, z, labels):
-    losses, pull = jax.vjp(lambda z: case(z, labels), jnp.asarray(z))
-    return losses, pull(jnp.ones_like(losses))[0]
 
 
 @pytest.mark.parametrize("num_rivals", [1, 2])

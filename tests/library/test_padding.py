@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import jaxloss
-from tests.library.catalogue import labelled, mixed_logits
+from tests.library.catalogue import both, labelled, mixed_logits
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 C = 10
 Z = mixed_logits((8, C))
@@ -20,8 +22,7 @@ POISON = [np.nan, np.inf, -np.inf, 3e38]
 
 @labelled
 def test_no_class_is_nan_for_that_example_alone(case):
-    losses, pull = jax.vjp(lambda z: case(z, LABELS), Z)
-    grads = pull(jnp.ones(8))[0]
+    losses, grads = both(case, Z, LABELS)
     expected, slopes = case.expected(Z[REAL], LABELS[REAL])
     assert np.array_equal(np.isnan(losses), ~REAL)
     np.testing.assert_allclose(losses[REAL], expected, rtol=1e-12, atol=1e-12)
@@ -36,7 +37,7 @@ def test_under_a_mask_padding_counts_exactly_nothing(case):
     def mean(z, hyper, labels):
         return jaxloss.masked_mean(case.loss(z, labels, **hyper), where=REAL)
 
-    gradients = jax.value_and_grad(mean, (0, 1))
+    gradients = jax.jit(jax.value_and_grad(mean, (0, 1)))
     poisoned = np.where(REAL[:, None], Z, np.resize(POISON, (8, 1)))
     poisoned[3] = np.resize(POISON, C)
     # What does not count is finite and of a real class here.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import jaxloss
-from tests.library.catalogue import CASES, POINTS, all_losses, mixed_logits
+from tests.library.catalogue import CASES, POINTS, all_losses, both, mixed_logits
 
 Z, LABELS = mixed_logits((8, 10)), np.arange(8)
 
@@ -26,8 +26,9 @@ def summed(case):
 
 
 def gradients(case):
-    """Eagerly: what the transformed ones are compared with."""
-    return jax.grad(summed(case), has_aux=True)(Z, LABELS)
+    """What the transformed ones are compared with."""
+    losses, grads = both(case, Z, LABELS)
+    return grads, losses
 
 
 def close(actual, expected):
@@ -38,7 +39,6 @@ def close(actual, expected):
 @all_losses
 def test_jit_vmap_scan_and_checkpoint(case):
     """In one program, for compilation is what takes the time."""
-    grad = jax.grad(summed(case), has_aux=True)
     remade = jax.grad(jax.checkpoint(summed(case)), has_aux=True)
 
     @jax.jit
@@ -50,7 +50,6 @@ def test_jit_vmap_scan_and_checkpoint(case):
             return jnp.sum(losses), losses
 
         return {
-            "jit": grad(z, labels),
             "grad of vmap": jax.grad(total, has_aux=True)(z),
             "scan of vmap of grad of checkpoint": jax.lax.scan(
                 lambda carry, group: (carry, jax.vmap(remade)(*group)), (), groups
@@ -70,9 +69,14 @@ def test_jit_vmap_scan_and_checkpoint(case):
 def test_a_sweep_is_a_vmap(case, name):
     hypers = case.hypers(10)
     values = np.stack([hypers[name], 0.75 * hypers[name]])
-    sweep = jax.vmap(lambda v: case.loss(Z, LABELS, **(hypers | {name: v})))
-    each = [case.loss(Z, LABELS, **(hypers | {name: v})) for v in values]
-    np.testing.assert_allclose(sweep(values), np.stack(each), rtol=1e-12, atol=1e-14)
+
+    @jax.jit
+    def loss(value):
+        return case.loss(Z, LABELS, **(hypers | {name: value}))
+
+    sweep = jax.jit(jax.vmap(loss))(values)
+    each = np.stack([loss(value) for value in values])
+    np.testing.assert_allclose(sweep, each, rtol=1e-12, atol=1e-14)
 
 
 def test_vmap_of_the_logits_alone_or_the_labels_alone():
