@@ -44,7 +44,7 @@ def focal(u: Float[Array, "..."], *, gamma: ArrayLike) -> Float[Array, "..."]:
     check_range("gamma", gamma, 0, float("inf"), open_high=True)
     # At u = inf, where no rival is left, gamma * -inf is NaN for gamma = 0.
     log_rest = jnp.maximum(log_sigmoid(-u), jnp.finfo(u.dtype).min)
-    return -jnp.exp(gamma * log_rest) * log_sigmoid(u)
+    return -jnp.exp(jnp.multiply(gamma, log_rest)) * log_sigmoid(u)
 
 
 def poly1(u: Float[Array, "..."], *, epsilon: ArrayLike) -> Float[Array, "..."]:
@@ -163,7 +163,9 @@ def symmetric_cross_entropy(
     check_range("alpha", alpha, 0, float("inf"), open_high=True)
     check_range("beta", beta, 0, float("inf"), open_high=True)
     check_range("log_zero", log_zero, -float("inf"), 0, open_low=True, open_high=True)
-    return -alpha * log_sigmoid(u) - beta * jnp.asarray(log_zero) * sigmoid(-u)
+    return -jnp.multiply(alpha, log_sigmoid(u)) - beta * jnp.asarray(
+        log_zero
+    ) * sigmoid(-u)
 
 
 def clipped_focal(
@@ -225,7 +227,7 @@ def halted_focal(
     >>> halted_focal(jnp.array([-1e-9, 1e-9]), gamma=1.0).round(4)  # log(2) / 2
     Array([0.3466, 0.3466], dtype=float32)
     """
-    saved = -jnp.expm1(-gamma * jnp.log(2.0)) * jnp.log(2.0)
+    saved = -jnp.expm1(jnp.asarray(gamma) * -jnp.log(2.0)) * jnp.log(2.0)
     halted = u > 0 if where is None else where
     return jnp.where(halted, cross_entropy(u) - saved, focal(u, gamma=gamma))
 

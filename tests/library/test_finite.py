@@ -60,4 +60,4 @@ def test_up_to_1e4(z, labels):
 def test_up_to_the_largest_float(z, labels):
     """The difference of two of them is infinite, and so may the loss be. The slope of
     the focal loss has the factor gamma log p, which overflows at half of that."""
-    check(z, labels, skip=("focal", "focal_half"))
+    check(z, labels, skip=[n for n in CASES if "focal" in n or n == "asymmetric_0"])
