@@ -44,7 +44,7 @@ def focal(u: Float[Array, "..."], *, gamma: ArrayLike) -> Float[Array, "..."]:
     check_range("gamma", gamma, 0, float("inf"), open_high=True)
     # At u = inf, where no rival is left, gamma * -inf is NaN for gamma = 0.
     log_rest = jnp.maximum(log_sigmoid(-u), jnp.finfo(u.dtype).min)
-    return -jnp.exp(jnp.multiply(gamma, log_rest)) * log_sigmoid(u)
+    return -jnp.exp(gamma * log_rest) * log_sigmoid(u)
 
 
 def poly1(u: Float[Array, "..."], *, epsilon: ArrayLike) -> Float[Array, "..."]:
@@ -60,7 +60,7 @@ def poly1(u: Float[Array, "..."], *, epsilon: ArrayLike) -> Float[Array, "..."]:
     Array([1.6931], dtype=float32)
     """
     check_range("epsilon", epsilon, -1, float("inf"), open_high=True)
-    return epsilon * sigmoid(-u) - log_sigmoid(u)
+    return jnp.multiply(epsilon, sigmoid(-u)) - log_sigmoid(u)
 
 
 def taylor(u: Float[Array, "..."], *, order: int) -> Float[Array, "..."]:
@@ -163,9 +163,8 @@ def symmetric_cross_entropy(
     check_range("alpha", alpha, 0, float("inf"), open_high=True)
     check_range("beta", beta, 0, float("inf"), open_high=True)
     check_range("log_zero", log_zero, -float("inf"), 0, open_low=True, open_high=True)
-    return -jnp.multiply(alpha, log_sigmoid(u)) - beta * jnp.asarray(
-        log_zero
-    ) * sigmoid(-u)
+    reverse = beta * jnp.asarray(log_zero) * sigmoid(-u)
+    return -jnp.asarray(alpha) * log_sigmoid(u) - reverse
 
 
 def clipped_focal(
