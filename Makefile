@@ -1,4 +1,5 @@
 VENV ?= .venv
+DOCS_VENV ?= .venv-docs
 PYTHON ?=
 WORKERS ?= 2
 BIN := $(VENV)/bin
@@ -34,15 +35,28 @@ format: venv-test ## Format the code and fix what ruff can fix
 bench: venv-test ## Time the losses against their peers (BENCH_ARGS=...)
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
+.PHONY: gallery
+gallery: venv-demo ## Draw every loss again: docs/gallery
+	$(BIN)/python -m train gallery
+
+.PHONY: docs
+docs: venv-docs ## Build the documentation: site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict --quiet \
+		--config-file docs/mkdocs/mkdocs.yml --site-dir $(CURDIR)/site
+	@echo "site/index.html"
+
 .PHONY: venv
 venv: venv-test ## Make .venv with everything that the other targets need
 
-.PHONY: venv-bootstrap venv-demo venv-library venv-test
+.PHONY: venv-bootstrap venv-demo venv-docs venv-library venv-test
 # The requirements of the tests hold those of the demo.
 venv-demo:
 	@.ci/venv $(VENV) $(if $(wildcard $(VENV)/.installed-test),test,demo) $(PYTHON)
 venv-bootstrap venv-library venv-test: venv-%:
 	@.ci/venv $(VENV) $* $(PYTHON)
+# Apart: none of it is needed to use, test or change the code.
+venv-docs:
+	@.ci/venv $(DOCS_VENV) docs $(PYTHON)
 
 # In this order: what is pinned in test.txt constrains the others.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
@@ -57,8 +71,10 @@ requirements: venv-bootstrap ## Pin the requirements anew (UPGRADE=1 for the new
 	$(COMPILE) --group test -c requirements/test.txt -o requirements/library.txt
 	$(subst pyproject.toml,,$(COMPILE)) --group bootstrap \
 		-c requirements/test.txt -o requirements/bootstrap.txt
+	$(subst pyproject.toml,,$(COMPILE)) --group docs \
+		-c requirements/test.txt -o requirements/docs.txt $(if $(UPGRADE),--upgrade)
 
 .PHONY: clean
 clean: ## Remove the virtual environments, caches and build products (not runs/)
-	rm -rf .venv .venv-newest build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-newest .venv-docs site build dist .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -34,6 +34,7 @@ from jaxloss._robust import (
     transition_from_anchors as transition_from_anchors,
     transition_from_labels as transition_from_labels,
 )
+from jaxloss._bi_tempered import bi_tempered_logistic as bi_tempered_logistic
 
 # Curves on the sigmoid
 from jaxloss._sigmoid import (
@@ -82,6 +83,15 @@ from jaxloss._debias import (
     general_greedy_debias as general_greedy_debias,
     curriculum_weight as curriculum_weight,
 )
+from jaxloss._bias_models import (
+    bias_product as bias_product,
+    learned_mixin as learned_mixin,
+    bias_reweighted as bias_reweighted,
+    rubi as rubi,
+)
+
+# Gradients that are not the loss's own
+from jaxloss._gradient import scale_gradient as scale_gradient
 
 # Losses that remember
 from jaxloss._objective import (

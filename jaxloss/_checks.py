@@ -10,17 +10,24 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 
-def check_logits(logits: ArrayLike) -> Array:
+def check_logits(logits: ArrayLike, name: str = "logits") -> Array:
     """Logits as an array: floating, at least one axis, at least one class."""
     logits = jnp.asarray(logits)
     if not jnp.issubdtype(logits.dtype, jnp.floating):
-        raise TypeError(f"logits must be floating, got {describe(logits)}")
+        raise TypeError(f"{name} must be floating, got {describe(logits)}")
     if logits.ndim == 0 or logits.shape[-1] == 0:
         raise ValueError(
-            f"logits must be [*batch, classes], one class at least, got "
+            f"{name} must be [*batch, classes], one class at least, got "
             f"{describe(logits)}"
         )
     return logits
+
+
+def check_bias_logits(bias_logits: ArrayLike, logits: Array) -> Array:
+    """The logits of a second model: floating, of the shape of the first one's."""
+    bias_logits = check_logits(bias_logits, "bias_logits")
+    check_shape("bias_logits", bias_logits, logits.shape, logits)
+    return bias_logits
 
 
 def check_logits_labels(logits: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:

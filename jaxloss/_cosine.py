@@ -1,5 +1,6 @@
 """Logits that are cosines, or have their norm taken out."""
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -7,7 +8,7 @@ from jaxtyping import Float, Integer
 
 from jaxloss import curves
 from jaxloss._checks import check_logits_labels, check_range
-from jaxloss._log_odds import apply_curve, at_label, is_class, wide
+from jaxloss._log_odds import Curve, apply_curve, as_scale, at_label, is_class, wide
 
 
 def cosface(
@@ -16,6 +17,7 @@ def cosface(
     *,
     margin: ArrayLike = 0.35,
     scale: ArrayLike = 64.0,
+    curve: Curve = curves.cross_entropy,
 ) -> Float[Array, "*batch"]:
     r"""CosFace: an additive margin on the label's cosine.
 
@@ -27,6 +29,7 @@ def cosface(
         labels: class ids in `[0, classes)`; NaN for any other.
         margin: m; may be traced.
         scale: s; may be traced.
+        curve: of the log-odds, cross-entropy by default; any of `curves`.
     Returns:
         One loss per example.
     Raises:
@@ -39,13 +42,13 @@ def cosface(
     Array(0.6931, dtype=float32)
     """
     cosines, labels = check_logits_labels(cosines, labels)
-    scale = jnp.asarray(scale)
+    scale = as_scale(scale, cosines)
     return apply_curve(
-        curves.cross_entropy,
+        curve,
         cosines,
         labels,
-        scale=jnp.full((1,) * cosines.ndim, scale),
-        label_offset=jnp.full((1,) * cosines.ndim, -scale * margin),
+        scale=scale,
+        label_offset=-scale * margin,
     )
 
 
@@ -55,6 +58,7 @@ def arcface(
     *,
     margin: ArrayLike = 0.5,
     scale: ArrayLike = 64.0,
+    curve: Curve = curves.cross_entropy,
 ) -> Float[Array, "*batch"]:
     r"""ArcFace: an additive margin on the label's angle.
 
@@ -69,11 +73,12 @@ def arcface(
     slope 1.
 
     Args:
-        cosines: of the features with each class vector, c in [-1, 1]. At and beyond
-            the ends the square root is 0 and has no slope.
+        cosines: of the features with each class vector, c in [-1, 1]; at and beyond
+            the ends the margin has no slope.
         labels: class ids in `[0, classes)`; NaN for any other.
         margin: m in [0, pi], an angle in radians; may be traced.
         scale: s; may be traced.
+        curve: of the log-odds, cross-entropy by default; any of `curves`.
     Returns:
         One loss per example.
     Raises:
@@ -88,19 +93,20 @@ def arcface(
     """
     cosines, labels = check_logits_labels(cosines, labels)
     check_range("margin", margin, 0, float(jnp.pi))
-    m, scale = jnp.asarray(margin), jnp.asarray(scale)
+    m, scale = jnp.asarray(margin), as_scale(scale, cosines)
     c = at_label(cosines, labels).astype(wide(cosines.dtype))
     c = jnp.where(is_class(cosines, labels)[..., None], c, 0)
+    c = jnp.where(jnp.abs(c) < 1, c, jnp.sign(c))
     square = (1 - c) * (1 + c)
     sine = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
     within = c > -jnp.cos(m)
     # Less c itself, which the log-odds have already.
     moved = c * (jnp.cos(m) - 1) - sine * jnp.sin(m)
     return apply_curve(
-        curves.cross_entropy,
+        curve,
         cosines,
         labels,
-        scale=jnp.full((1,) * cosines.ndim, scale),
+        scale=scale,
         label_offset=scale * jnp.where(within, moved, -m * jnp.sin(m)),
     )
 
@@ -111,6 +117,7 @@ def logit_norm(
     *,
     temperature: ArrayLike,
     epsilon: ArrayLike = 1e-7,
+    curve: Curve = curves.cross_entropy,
 ) -> Float[Array, "*batch"]:
     r"""Cross-entropy of logits of constant norm: against over-confidence.
 
@@ -125,6 +132,7 @@ def logit_norm(
         temperature: t, positive, small (the source has .04 for CIFAR-10); may be
             traced.
         epsilon: added to the norm, at least 0.
+        curve: of the log-odds, cross-entropy by default; any of `curves`.
     Returns:
         One loss per example.
     Raises:
@@ -142,14 +150,12 @@ def logit_norm(
     z = jnp.where(is_class(logits, labels)[..., None], logits, 0)
     norm = _norm(z.astype(wide(logits.dtype)))
     whole = jnp.where(norm > 0, norm, 1) + epsilon  # all zero: any scale will do
-    return apply_curve(
-        curves.cross_entropy, logits, labels, scale=1 / (whole * temperature)
-    )
+    return apply_curve(curve, logits, labels, scale=1 / (whole * temperature))
 
 
 def _norm(z: Array) -> Array:
     """Euclidean, class axis kept, without overflow and with the derivative 0 at 0."""
-    largest = jnp.max(jnp.abs(z), axis=-1, keepdims=True)
+    largest = jnp.max(jnp.abs(jax.lax.stop_gradient(z)), axis=-1, keepdims=True)
     largest = jnp.where(largest > 0, largest, 1)
     square = jnp.sum((z / largest) ** 2, axis=-1, keepdims=True)
     return largest * jnp.where(

@@ -16,13 +16,12 @@ from jaxtyping import Float, Integer
 
 from jaxloss import curves
 from jaxloss._checks import (
-    check_logits,
+    check_bias_logits,
     check_logits_labels,
     check_logits_targets,
     check_range,
-    check_shape,
 )
-from jaxloss._log_odds import apply_curve, wide
+from jaxloss._log_odds import apply_curve, log_softmax, soft_cross_entropy, wide
 from jaxloss._sigmoid import sigmoid_cross_entropy
 
 Form = Literal["exact", "relaxed", "softmax"]
@@ -62,16 +61,15 @@ def greedy_pseudo_labels(
     """
     bias_logits, targets = check_logits_targets(bias_logits, targets)
     t = targets.astype(wide(targets.dtype))
-    b = bias_logits.astype(wide(bias_logits.dtype))
+    b = jax.lax.stop_gradient(bias_logits).astype(wide(bias_logits.dtype))
     match form:
+        # t - sigmoid(u), without cancellation for t = 1 and a bias model that is sure
         case "exact":
-            # t - sigmoid(b), without cancellation for t = 1 and a bias model that is
-            # sure
             labels = jnp.clip((t - 1) + jax.nn.sigmoid(-b), 0, 1)
         case "relaxed":
             labels = 2 * t * jax.nn.sigmoid(-2 * t * b)
         case "softmax":
-            labels = jnp.clip(t - jax.nn.softmax(b, axis=-1), 0, 1)
+            labels = jnp.clip((t - 1) + jax.nn.sigmoid(-log_softmax(b)[1]), 0, 1)
         case _:
             assert_never(_unknown(form))
     return jax.lax.stop_gradient(labels.astype(bias_logits.dtype))
@@ -93,8 +91,7 @@ def greedy_gradient(
     softmax: $\ell = -\sum_j \tilde t_j \log p_j$,
     $\partial\ell/\partial z_j = p_j \sum_k \tilde t_k - \tilde t_j$.
 
-    For integer labels `general_greedy_debias` is the softmax form, and keeps relative
-    accuracy where the model is sure.
+    For integer labels `general_greedy_debias` is the softmax form, and faster.
 
     Args:
         logits: scores of the base model.
@@ -113,14 +110,12 @@ def greedy_gradient(
     Array(1.3863, dtype=float32)
     """
     logits, targets = check_logits_targets(logits, targets)
-    check_shape("bias_logits", jnp.asarray(bias_logits), logits.shape, logits)
+    bias_logits = check_bias_logits(bias_logits, logits)
     labels = greedy_pseudo_labels(targets, bias_logits, form=form)
     if form != "softmax":
         return sigmoid_cross_entropy(logits, labels)
-    log_p = jax.nn.log_softmax(logits.astype(wide(logits.dtype)), axis=-1)
-    # A class without a pseudo-label may have log p = -inf: select, not 0 * -inf.
-    terms = jnp.where(labels > 0, labels * jnp.where(labels > 0, log_p, 0), 0)
-    return -jnp.sum(terms, axis=-1).astype(logits.dtype)
+    log_p, _ = log_softmax(logits)
+    return soft_cross_entropy(log_p, labels).astype(logits.dtype)
 
 
 def general_greedy_debias(
@@ -157,8 +152,7 @@ def general_greedy_debias(
     Array(0.3466, dtype=float32)
     """
     logits, labels = check_logits_labels(logits, labels)
-    bias_logits = check_logits(bias_logits)
-    check_shape("bias_logits", bias_logits, logits.shape, logits)
+    bias_logits = check_bias_logits(bias_logits, logits)
     check_range("weight", weight, 0, 1)
 
     def unexplained(u: Array) -> Array:

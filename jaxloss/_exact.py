@@ -39,3 +39,8 @@ expm1.defjvps(lambda t, _, x: jnp.exp(x) * t)
 
 def logit(p: ArrayLike) -> Array:
     return jnp.log(p) - jnp.log1p(-jnp.asarray(p))
+
+
+def times(weight: Array, value: Array) -> Array:
+    """`weight * value`, where nothing of an infinite value is 0, not NaN."""
+    return weight * jnp.where((weight == 0) & jnp.isinf(value), 0, value)

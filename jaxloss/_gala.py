@@ -19,7 +19,7 @@ from jaxloss._checks import (
     check_per_class,
     check_range,
 )
-from jaxloss._log_odds import apply_curve, wide
+from jaxloss._log_odds import Curve, apply_curve, wide
 from jaxloss._long_tail import logit_adjusted_cross_entropy
 from jaxloss._objective import Objective, Signals
 
@@ -33,6 +33,7 @@ def gala(
     lambda1: ArrayLike = 1.0,
     lambda2: ArrayLike = 1.0,
     epsilon: ArrayLike = 1e-3,
+    curve: Curve = curves.cross_entropy,
 ) -> Float[Array, "*batch"]:
     r"""Gradient-aware logit adjustment: margins from accumulated gradients.
 
@@ -54,6 +55,7 @@ def gala(
         lambda1: weight of $\theta$; may be traced.
         lambda2: weight of $\phi$; may be traced.
         epsilon: added inside the logs, positive.
+        curve: of the log-odds, cross-entropy by default; any of `curves`.
     Returns:
         One loss per example.
     Raises:
@@ -72,7 +74,7 @@ def gala(
     theta = check_per_class("positive", positive, logits)
     phi = check_per_class("negative", negative, logits)
     return apply_curve(
-        curves.cross_entropy,
+        curve,
         logits,
         labels,
         margin=jnp.log(theta + epsilon) * lambda1,
@@ -94,6 +96,7 @@ def gala_objective(
     epsilon: ArrayLike = 1e-3,
     variant: Literal["paper", "released", "released_once"] = "paper",
     decay: ArrayLike = 1.0,
+    curve: Curve = curves.cross_entropy,
 ) -> Objective:
     r"""GALA with its gradient sums; see `gala` for the loss.
 
@@ -111,6 +114,7 @@ def gala_objective(
             to the label (and so $\phi$ cancels) and the running sum is summed once more
             at every step; "released_once", that margin with single sums.
         decay: what a sum keeps from step to step, in (0, 1]; 1 sums from the start.
+        curve: of the log-odds, cross-entropy by default; any of `curves`.
     Source: Zhang et al., ICASSP 2024, arXiv:2403.09036.
     """
     if variant not in ("paper", "released", "released_once"):
@@ -134,10 +138,11 @@ def gala_objective(
                 lambda1=lambda1,
                 lambda2=lambda2,
                 epsilon=epsilon,
+                curve=curve,
             )
         log_prior = jnp.log(state.positive + epsilon)
         return logit_adjusted_cross_entropy(
-            logits, labels, log_prior=log_prior, tau=lambda1
+            logits, labels, log_prior=log_prior, tau=lambda1, curve=curve
         )
 
     def update(state, signals):

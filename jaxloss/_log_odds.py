@@ -20,11 +20,13 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_batching import custom_vmap
 from jax.custom_derivatives import SymbolicZero
+from jax.typing import ArrayLike
 from jaxtyping import Float, Integer
 
 from jaxloss._checks import check_logits_labels
-from jaxloss._exact import log_sigmoid
+from jaxloss._exact import log_sigmoid, times
 
+Curve = Callable[[Array], Array]  # of the log-odds, elementwise
 _Parts = tuple[Array, Array, Array]  # z_y - top, exp(z - top) of the rivals, their sum
 
 
@@ -58,7 +60,7 @@ def label_log_odds(
 
 
 def apply_curve(
-    curve: Callable[[Array], Array],
+    curve: Curve,
     logits: Array,
     labels: Array,
     *,
@@ -110,10 +112,17 @@ def log_softmax(logits: Array) -> tuple[Array, Array]:
     z = logits.astype(wide(logits.dtype))
     top = jnp.argmax(jax.lax.stop_gradient(z), axis=-1)
     u, _ = log_odds_and_rivals(z, top)
-    log_p = z - at_label(z, top) + log_sigmoid(u)[..., None]
+    log_top = log_sigmoid(u)[..., None]
     is_top = is_label(z, top)
+    # A select, for in the gradient of the top class z - z would hide a small 1 - p.
+    log_p = jnp.where(is_top, log_top, z - at_label(z, top) + log_top)
     rest = jnp.log1p(-jnp.exp(jnp.where(is_top, -1, log_p)))
     return log_p, jnp.where(is_top, u[..., None], log_p - rest)
+
+
+def soft_cross_entropy(log_p: Array, targets: Array) -> Array:
+    """`-sum(targets * log_p)` over the classes; one without a target may have p = 0."""
+    return -jnp.sum(times(targets, log_p), axis=-1)
 
 
 def wide(dtype: jnp.dtype) -> jnp.dtype:
@@ -143,6 +152,12 @@ def at_label(values: Array, labels: Array) -> Array:
     return jnp.take_along_axis(values, labels[..., None], axis=-1, mode="clip")
 
 
+def as_scale(scale: ArrayLike, logits: Array) -> Array:
+    """A number as the `scale` of `apply_curve`."""
+    dtype = wide(logits.dtype)
+    return jnp.broadcast_to(jnp.asarray(scale, dtype), (1,) * logits.ndim)
+
+
 def is_class(logits: Array, labels: Array) -> Array:
     return (labels >= 0) & (labels < logits.shape[-1])
 
@@ -167,10 +182,11 @@ def _log_odds_and_rivals_jvp(primals, tangents):
     logits, scale, margin, labels = primals
     dlogits, dscale, dmargin, _ = map(_unless_zero, tangents)
     u, rivals = _log_odds_and_rivals(logits, scale, margin, labels)
-    dz = jnp.zeros(logits.shape, u.dtype) if dlogits is None else dlogits
-    dz = _scaled(dz, scale)
+    dz = jnp.zeros(logits.shape) if dlogits is None else dlogits
+    dz = dz.astype(u.dtype) if scale is None else dz * scale
     if dscale is not None:
-        dz = dz + logits * dscale
+        valid = is_class(logits, labels)[..., None]  # NaN may stand beside no class
+        dz = dz + jnp.where(valid, logits, 0) * dscale
     rivals_dz = dz if dmargin is None else dz + dmargin
     mean = jnp.sum(rivals * rivals_dz, axis=-1)
     du = jnp.squeeze(at_label(dz, labels), -1) - mean
@@ -249,7 +265,13 @@ def _gathered(
 
 def _scaled(logits: Array, scale: Array | None) -> Array:
     z = logits.astype(wide(logits.dtype))
-    return z if scale is None else z * scale
+    if scale is None:
+        return z
+    largest = jnp.finfo(z.dtype).max
+    product = z * scale
+    # A product that overflows is large, not out: the largest less itself is no NaN.
+    overflow = jnp.isinf(product) & jnp.isfinite(z)
+    return jnp.where(overflow, jnp.sign(product) * largest, product)
 
 
 def _finite_max(z: Array) -> Array:

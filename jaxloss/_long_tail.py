@@ -2,7 +2,10 @@
 
 A shift moves the decision boundary, a curve says how much an example counts; so
 `generalized_cross_entropy(adjust_logits(logits, log_prior=...), labels)` is a loss for
-long tails with noisy labels.
+long tails with noisy labels, and every loss here takes another `curve`.
+
+Only with cross-entropy is tau 1 the strength that leads to the balanced rule. $L_q$ has
+its minimum where $p \\propto P(y \\mid x)^{1/(1-q)}$: there it takes tau $1 / (1 - q)$.
 """
 
 import jax
@@ -22,7 +25,7 @@ from jaxloss._checks import (
     describe,
 )
 from jaxloss._class_counts import Counts
-from jaxloss._log_odds import apply_curve, at_label, wide
+from jaxloss._log_odds import Curve, apply_curve, as_scale, at_label, wide
 
 
 def adjust_logits(
@@ -41,7 +44,7 @@ def adjust_logits(
         log_prior: log class frequencies; a constant offset does not matter. A class at
             $-\infty$ (no examples) leaves the softmax, unless tau is 0.
         tau: strength; 0 leaves the logits alone, 1 is consistent for the balanced
-            error. May be traced.
+            error with cross-entropy. May be traced.
     Returns:
         Shifted logits, in the dtype of the logits.
     Raises:
@@ -91,6 +94,7 @@ def logit_adjusted_cross_entropy(
     *,
     log_prior: Float[Array, " classes"],
     tau: ArrayLike = 1.0,
+    curve: Curve = curves.cross_entropy,
 ) -> Float[Array, "*batch"]:
     r"""Logit adjustment: cross-entropy of $z + \tau \log\pi$; predict with plain $z$.
 
@@ -104,6 +108,7 @@ def logit_adjusted_cross_entropy(
         labels: class ids in `[0, classes)`; NaN for any other.
         log_prior: as in `adjust_logits`; `log(counts)` will do (balanced softmax).
         tau: strength; 0 is cross-entropy. May be traced.
+        curve: of the log-odds, cross-entropy by default; any of `curves`.
     Returns:
         One loss per example.
     Raises:
@@ -117,9 +122,7 @@ def logit_adjusted_cross_entropy(
     """
     logits, labels = check_logits_labels(logits, labels)
     shift = _class_shift(logits, log_prior, tau)
-    return apply_curve(
-        curves.cross_entropy, logits, labels, margin=shift, label_offset=shift
-    )
+    return apply_curve(curve, logits, labels, margin=shift, label_offset=shift)
 
 
 def margin_cross_entropy(
@@ -127,6 +130,7 @@ def margin_cross_entropy(
     labels: Integer[Array, "*batch"],
     *,
     margin: Float[Array, "classes classes"],
+    curve: Curve = curves.cross_entropy,
 ) -> Float[Array, "*batch"]:
     r"""Cross-entropy with a margin for each pair of label and rival.
 
@@ -144,6 +148,7 @@ def margin_cross_entropy(
         labels: class ids in `[0, classes)`; NaN for any other.
         margin: row = label, column = rival; the diagonal is ignored, $-\infty$ takes
             the rival out.
+        curve: of the log-odds, cross-entropy by default; any of `curves`.
     Returns:
         One loss per example.
     Raises:
@@ -159,7 +164,7 @@ def margin_cross_entropy(
     margin = jnp.asarray(margin)
     check_shape("margin", margin, logits.shape[-1:] * 2, logits)
     rows = margin.at[labels].get(mode="clip")
-    return apply_curve(curves.cross_entropy, logits, labels, margin=rows)
+    return apply_curve(curve, logits, labels, margin=rows)
 
 
 def vector_scaling(
@@ -169,6 +174,7 @@ def vector_scaling(
     counts: Counts,
     tau: ArrayLike = 1.0,
     gamma: ArrayLike = 0.15,
+    curve: Curve = curves.cross_entropy,
 ) -> Float[Array, "*batch"]:
     r"""VS loss: logit adjustment, with the logits of rare classes scaled down as well.
 
@@ -187,6 +193,7 @@ def vector_scaling(
             unless tau is 0.
         tau: strength of the shift; may be traced.
         gamma: strength of the scale; 0 is logit adjustment. May be traced.
+        curve: of the log-odds, cross-entropy by default; any of `curves`.
     Returns:
         One loss per example.
     Raises:
@@ -203,7 +210,7 @@ def vector_scaling(
     n = check_counts(counts, logits)
     shift = _times_log(tau, _log(n / jnp.sum(n)))
     return apply_curve(
-        curves.cross_entropy,
+        curve,
         logits,
         labels,
         scale=jnp.exp(_times_log(gamma, _log(n / jnp.max(n)))),
@@ -219,6 +226,7 @@ def ldam(
     counts: Counts,
     max_margin: ArrayLike = 0.5,
     scale: ArrayLike = 30.0,
+    curve: Curve = curves.cross_entropy,
 ) -> Float[Array, "*batch"]:
     r"""LDAM: a margin on the label, larger for rarer classes.
 
@@ -235,6 +243,7 @@ def ldam(
         counts: n, training examples per class; one without any has the largest margin.
         max_margin: margin of the rarest class with examples; may be traced.
         scale: s; may be traced.
+        curve: of the log-odds, cross-entropy by default; any of `curves`.
     Returns:
         One loss per example.
     Raises:
@@ -244,19 +253,19 @@ def ldam(
         Margin Loss", NeurIPS 2019, arXiv:1906.07413, eq. 12 and 13.
 
     >>> z, y, counts = jnp.array([1.0, 1.0]), jnp.array(0), jnp.array([16, 1])
-    >>> ldam(z, y, counts=counts, scale=1.0).round(3)  # CE(3/4, 1)
-    Array(0.826, dtype=float32)
+    >>> ldam(z, y, counts=counts, scale=2.0).round(4)  # CE(3/2, 2)
+    Array(0.9741, dtype=float32)
     """
     logits, labels = check_logits_labels(logits, labels)
     n = check_counts(counts, logits)
     rarest = jnp.min(jnp.where(n > 0, n, jnp.inf))
     margins = max_margin * (rarest / jnp.maximum(n, rarest)) ** 0.25
-    scale = jnp.asarray(scale)
+    scale = as_scale(scale, logits)
     return apply_curve(
-        curves.cross_entropy,
+        curve,
         logits,
         labels,
-        scale=jnp.full((1,) * logits.ndim, scale),
+        scale=scale,
         label_offset=-scale * margins,
     )
 
@@ -266,6 +275,7 @@ def equalization(
     labels: Integer[Array, "*batch"],
     *,
     weights: Float[Array, "*batch_or_none classes"],
+    curve: Curve = curves.cross_entropy,
 ) -> Float[Array, "*batch"]:
     r"""Softmax equalization: rivals weigh less in the denominator.
 
@@ -281,6 +291,7 @@ def equalization(
         labels: class ids in `[0, classes)`; NaN for any other.
         weights: `[classes]`, or one row per example; at least 0. 0 spares the class,
             and then has no gradient itself. The label always weighs 1.
+        curve: of the log-odds, cross-entropy by default; any of `curves`.
     Returns:
         One loss per example.
     Raises:
@@ -300,7 +311,7 @@ def equalization(
         weights = check_per_class("weights", weights, logits)
     else:
         check_shape("weights", weights, logits.shape, logits)
-    return apply_curve(curves.cross_entropy, logits, labels, margin=_log(weights))
+    return apply_curve(curve, logits, labels, margin=_log(weights))
 
 
 def seesaw(
@@ -311,6 +322,7 @@ def seesaw(
     p: ArrayLike = 0.8,
     q: ArrayLike = 2.0,
     epsilon: ArrayLike = 1e-2,
+    curve: Curve = curves.cross_entropy,
 ) -> Float[Array, "*batch"]:
     r"""Seesaw: rare rivals are spared, unless they are mistaken for the label.
 
@@ -331,6 +343,7 @@ def seesaw(
         p: strength of the mitigation by frequency; may be traced.
         q: strength of the compensation of mistakes; may be traced.
         epsilon: floor of the label's probability in that; 0 is none.
+        curve: of the log-odds, cross-entropy by default; any of `curves`.
     Returns:
         One loss per example.
     Raises:
@@ -355,8 +368,9 @@ def seesaw(
     mistake = jnp.minimum(
         z - at_label(z, labels), z - normalizer - jnp.log(jnp.asarray(epsilon))
     )
-    margin = _times_log(p, _log(ratio)) + q * jnp.maximum(0, mistake)
-    return apply_curve(curves.cross_entropy, logits, labels, margin=margin)
+    # Bounded, so that it can be added to any logit.
+    margin = _times_log(p, _log(ratio)) + q * jnp.clip(mistake, 0, 1e30)
+    return apply_curve(curve, logits, labels, margin=margin)
 
 
 def tau_normalize(

@@ -57,9 +57,13 @@ def normalized_cross_entropy(
         rivals = is_label(z, labels) | jnp.isneginf(z)
         others = -jnp.sum(jnp.where(rivals, 0, log_p), axis=-1)
         # The odds of label and others, in logs: the quotient's derivative would cancel.
-        some, both = label > 0, (label > 0) & (others > 0)
-        odds = jnp.log(jnp.where(both, label, 1)) - jnp.log(jnp.where(both, others, 1))
-        return jnp.where(both, sigmoid(odds), jnp.where(some, 1.0, 0.0))
+        both = (label > 0) & (others > 0)
+        log_label, log_others = (
+            jnp.log(jnp.where(both, jnp.minimum(x, jnp.finfo(x.dtype).max), 1))
+            for x in (label, others)
+        )
+        ratio = sigmoid(log_label - log_others)
+        return jnp.where(both, ratio, jnp.where(label > 0, 1.0, 0.0))
 
     return per_example(loss, logits, labels)
 
@@ -100,7 +104,8 @@ def forward_corrected_cross_entropy(
 
     def loss(z: Array, labels: Array) -> Array:
         share = jnp.moveaxis(transition, 0, -1)[labels].astype(z.dtype)
-        return -log_sigmoid(_log_sum(share, z) - _log_sum(1 - share, z))
+        (right, top), (wrong, other_top) = _log_sum(share, z), _log_sum(1 - share, z)
+        return -log_sigmoid((right - wrong) + (top - other_top))
 
     return per_example(loss, logits, labels)
 
@@ -229,16 +234,17 @@ def transition_from_labels(
     )
 
 
-def _log_sum(weights: Array, z: Array) -> Array:
-    """log sum_k w_k exp(z_k) for w >= 0, with a derivative for w = 0 too."""
+def _log_sum(weights: Array, z: Array) -> tuple[Array, Array]:
+    """log sum_k w_k exp(z_k) less the top of z, and that top; for w >= 0, with a
+    derivative for w = 0 too."""
     top = jnp.max(jnp.where(weights > 0, z, -jnp.inf), axis=-1, keepdims=True)
     top = jax.lax.stop_gradient(jnp.where(jnp.isneginf(top), 0, top))
     # What weighs nothing may stand above the top.
     largest = jnp.log(jnp.finfo(z.dtype).max) - 1
     total = jnp.sum(weights * jnp.exp(jnp.minimum(z - top, largest)), axis=-1)
     some = total > 0
-    log = jnp.log(jnp.where(some, total, 1)) + jnp.squeeze(top, -1)
-    return jnp.where(some, log, -jnp.inf)
+    log = jnp.where(some, jnp.log(jnp.where(some, total, 1)), -jnp.inf)
+    return log, jnp.squeeze(top, -1)
 
 
 def _check_transition(transition: Array, logits: Array) -> Array:

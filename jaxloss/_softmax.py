@@ -7,8 +7,6 @@ returned in the dtype of the logits. Labels, padding, shapes and errors are thos
     d loss / d z_y = slope,    d loss / d z_k = -slope * p_k / (1 - p_y)    for k != y.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -18,6 +16,7 @@ from jaxtyping import Float, Integer
 from jaxloss import curves
 from jaxloss._checks import check_logits, check_logits_labels, check_range
 from jaxloss._log_odds import (
+    Curve,
     apply_curve,
     at_label,
     is_class,
@@ -60,15 +59,20 @@ def cross_entropy(
     z = logits.astype(wide(logits.dtype))
     # The mean of all -log p is that of the label plus its lead over the mean logit.
     inside = ~jnp.isneginf(z)
-    mean = jnp.mean(z, axis=-1, keepdims=True, where=inside)
+    size = z.shape[-1]
+    count = jnp.sum(inside, axis=-1, keepdims=True)
+    # Divided before the sum, which could overflow, by a number that nobody has to keep.
+    mean = jnp.sum(jnp.where(inside, z / size, 0), axis=-1, keepdims=True)
+    mean = mean * (size / count)
     lead = jnp.squeeze(at_label(z, labels) - mean, -1)
-    lead = jnp.where(is_class(z, labels), lead, 0)
-    losses = apply_curve(curves.cross_entropy, z, labels) + label_smoothing * lead
-    return losses.astype(logits.dtype)
+    losses = apply_curve(curves.cross_entropy, z, labels)
+    # An infinite loss stays infinite: the lead may be -inf.
+    finite = is_class(z, labels) & (losses < jnp.inf)
+    return (losses + label_smoothing * jnp.where(finite, lead, 0)).astype(logits.dtype)
 
 
 def label_smoothed(
-    curve: Callable[[Array], Array],
+    curve: Curve,
     logits: Float[Array, "*batch classes"],
     labels: Integer[Array, "*batch"],
     *,

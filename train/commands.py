@@ -112,6 +112,14 @@ class Demo:
     """Folder of TFDS data sets; TFDS_DATA_DIR or ~/tensorflow_datasets when unset."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """Every loss drawn: its value, its pull on the label, and on each logit."""
+
+    out: pathlib.Path = pathlib.Path("docs/gallery")
+    """Folder for figures and their page; those of the same name are replaced."""
+
+
 def task_of(command: Run | Compare) -> config.Task:
     source = dataclasses.replace(command.source, data_dir=command.data_dir)
     return config.Task(source, command.corruption)

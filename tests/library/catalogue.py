@@ -6,6 +6,7 @@ The property tests are parametrized over `CASES`.
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 import jaxloss
+from jaxloss import curves
 from tests.library import closed_forms as exact
 
 
@@ -30,6 +32,13 @@ class Case:
     hyper: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     held_constant: tuple[str, ...] = ()  # hyper-parameters that get no gradient
     takes_labels: bool = True  # not targets, made of the labels here
+    surrogate: bool = False  # the gradient is not the derivative, by design
+    finite_only: bool = False  # a logit of -inf is no class that is out
+    zero_when_sure: bool = True  # without rivals
+    shift_invariant: bool = True  # of a constant added to all logits
+    zero_sum: bool = True  # of the gradient over the classes
+    cancels: bool = False  # gradients are accurate by row, not each by itself
+    largest_factor: float = 1.0  # what the gradient multiplies a probability with
 
     def hypers(self, num_classes, dtype=np.float64):
         dtype = jnp.promote_types(dtype, np.float32)
@@ -61,6 +70,14 @@ def log_prior(num_classes):
     return np.log(counts(num_classes) / np.sum(counts(num_classes)))
 
 
+def transition(num_classes):
+    """Labels of class i become another, the next one most often."""
+    c = num_classes
+    away = 0.1 / max(1, c - 1) + 0.2 * np.roll(np.eye(c), 1, axis=1)
+    away = away * (1 - np.eye(c))
+    return away + np.diag(1 - np.sum(away, axis=1))
+
+
 def bias(num_classes):
     return 2 * np.cos(3 * np.arange(num_classes))
 
@@ -73,6 +90,14 @@ def with_bias(loss, **fixed):
     def call(logits, labels, *, bias_logits, **hyper):
         row = jnp.broadcast_to(bias_logits, logits.shape)
         return loss(logits, labels, bias_logits=row, **hyper, **fixed)
+
+    return call
+
+
+def with_gate(loss):
+    def call(logits, labels, *, gate, **hyper):
+        gates = jnp.broadcast_to(gate, logits.shape[:-1])
+        return loss(logits, labels, gate=gates, **hyper)
 
     return call
 
@@ -108,8 +133,19 @@ GALA = {
 }
 BIAS = {"hyper": {"bias_logits": bias}, "held_constant": ("bias_logits",)}
 ON_BIAS = {**BIAS, "takes_labels": False}
+NOT_A_SOFTMAX = {
+    "zero_when_sure": False,
+    "shift_invariant": False,
+    "zero_sum": False,
+}
+THIRD_ORDER = partial(exact.taylor, order=3)
 POINTS = [
-    Case("label_log_odds", jaxloss.label_log_odds, exact.log_odds),
+    Case(
+        "label_log_odds",
+        jaxloss.label_log_odds,
+        exact.log_odds,
+        zero_when_sure=False,
+    ),
     Case("cross_entropy", jaxloss.cross_entropy, exact.cross_entropy),
     Case("focal", jaxloss.focal, exact.focal, {"gamma": 2.0}),
     Case("focal_half", jaxloss.focal, exact.focal, {"gamma": 0.5}),
@@ -121,7 +157,13 @@ POINTS = [
         {"q": 0.7, "k": 0.3},
     ),
     Case("mae", jaxloss.mean_absolute_error, exact.mae),
-    Case("encouraging", jaxloss.encouraging, exact.encouraging, {"log_end": 0.75}),
+    Case(
+        "encouraging",
+        jaxloss.encouraging,
+        exact.encouraging,
+        {"log_end": 0.75},
+        zero_when_sure=False,
+    ),
     Case(
         "logit_adjusted",
         jaxloss.logit_adjusted_cross_entropy,
@@ -235,6 +277,205 @@ POINTS = [
         on_adjusted(jaxloss.encouraging),
         exact.shifted(exact.encouraging, exact.prior_shift),
         {"log_end": 0.6, **PRIOR},
+        zero_when_sure=False,
+    ),
+    Case("poly1", jaxloss.poly1, exact.poly1, {"epsilon": 1.5}),
+    Case("taylor", partial(jaxloss.taylor_cross_entropy, order=3), THIRD_ORDER),
+    Case(
+        "symmetric",
+        jaxloss.symmetric_cross_entropy,
+        exact.symmetric,
+        {"alpha": 0.1, "beta": 1.0, "log_zero": -4.0},
+    ),
+    Case(
+        "smoothing",
+        jaxloss.cross_entropy,
+        exact.smoothed(exact.cross_entropy),
+        {"label_smoothing": 0.1},
+    ),
+    Case(
+        "smoothed_gce",
+        partial(
+            jaxloss.label_smoothed, partial(curves.generalized_cross_entropy, q=0.7)
+        ),
+        exact.smoothed(partial(exact.gce, q=0.7)),
+        {"label_smoothing": 0.1},
+    ),
+    Case(
+        "encouraging_smoothing",
+        jaxloss.encouraging,
+        exact.smoothed(exact.encouraging),
+        {"log_end": 0.6, "label_smoothing": 0.1},
+        zero_when_sure=False,
+    ),
+    Case("squared_error", jaxloss.squared_error, exact.brier),
+    Case(
+        "squared_error_sigmoid",
+        partial(jaxloss.squared_error, activation="sigmoid"),
+        exact.sigmoid_brier,
+        **NOT_A_SOFTMAX,
+    ),
+    Case(
+        "mae_sigmoid",
+        partial(jaxloss.mean_absolute_error, activation="sigmoid"),
+        exact.sigmoid_mae,
+        **NOT_A_SOFTMAX,
+    ),
+    Case(
+        "mirror_bonus",
+        jaxloss.mirror_bonus,
+        exact.mirror_bonus,
+        {"gamma": 2.0},
+        zero_when_sure=False,
+    ),
+    Case(
+        "bi_tempered",
+        jaxloss.bi_tempered_logistic,
+        exact.bi_tempered,
+        {"t1": 0.8, "t2": 1.2},
+    ),
+    Case(
+        "bi_tempered_smoothing",
+        jaxloss.bi_tempered_logistic,
+        exact.bi_tempered,
+        {"t1": 0.5, "t2": 2.0, "label_smoothing": 0.1},
+        zero_when_sure=False,
+    ),
+    Case("normalized", jaxloss.normalized_cross_entropy, exact.normalized_ce),
+    Case(
+        "forward",
+        jaxloss.forward_corrected_cross_entropy,
+        exact.forward,
+        {"transition": transition},
+        zero_when_sure=False,
+    ),
+    Case(
+        "backward",
+        jaxloss.backward_corrected_cross_entropy,
+        exact.backward,
+        {"transition": transition},
+        finite_only=True,
+    ),
+    Case(
+        "z_loss",
+        lambda logits, labels: jaxloss.z_loss(logits),
+        exact.z_loss,
+        takes_labels=False,
+        largest_factor=200.0,
+    ),
+    Case(
+        "label_aware",
+        jaxloss.label_aware_smoothing,
+        exact.label_aware,
+        {"counts": counts, "head": 0.3, "tail": 0.05},
+    ),
+    Case(
+        "vector_scaling",
+        jaxloss.vector_scaling,
+        exact.affine(exact.cross_entropy, exact.vector_scaling),
+        {"counts": counts, "tau": 1.2, "gamma": 0.15},
+        shift_invariant=False,
+        zero_sum=False,
+    ),
+    Case(
+        "ldam",
+        jaxloss.ldam,
+        exact.affine(exact.cross_entropy, exact.ldam),
+        {"counts": counts, "max_margin": 0.5, "scale": 3.0},
+    ),
+    Case(
+        "equalization",
+        jaxloss.equalization,
+        exact.affine(exact.cross_entropy, exact.rival_weights),
+        {"weights": lambda c: 0.2 + np.arange(c) / c},
+    ),
+    Case(
+        "seesaw",
+        jaxloss.seesaw,
+        exact.affine(exact.cross_entropy, exact.seesaw),
+        {"counts": counts, "p": 0.8, "q": 2.0, "epsilon": 1e-2},
+        surrogate=True,
+    ),
+    Case(
+        "cosface",
+        jaxloss.cosface,
+        exact.affine(exact.cross_entropy, exact.cosface),
+        {"margin": 0.35, "scale": 4.0},
+    ),
+    Case(
+        "arcface",
+        jaxloss.arcface,
+        exact.arcface,
+        {"margin": 0.5, "scale": 4.0},
+        shift_invariant=False,
+        zero_sum=False,
+    ),
+    Case(
+        "logit_norm",
+        jaxloss.logit_norm,
+        exact.logit_norm,
+        {"temperature": 0.5, "epsilon": 1e-7},
+        finite_only=True,
+        shift_invariant=False,
+        zero_sum=False,
+        cancels=True,
+    ),
+    Case(
+        "bias_product",
+        with_targets(with_bias(jaxloss.bias_product)),
+        exact.bias_product,
+        {"bias_logits": bias, "smoothing": 0.05},
+        takes_labels=False,
+    ),
+    Case(
+        "bias_product_unsmoothed",
+        with_targets(with_bias(jaxloss.bias_product)),
+        exact.bias_product,
+        {"bias_logits": bias},
+        takes_labels=False,
+    ),
+    Case(
+        "bias_product_softmax",
+        with_targets(with_bias(jaxloss.bias_product, form="softmax")),
+        exact.bias_product_softmax,
+        {"bias_logits": bias},
+        takes_labels=False,
+    ),
+    Case(
+        "bias_product_softmax_smoothed",
+        with_targets(with_bias(jaxloss.bias_product, form="softmax")),
+        exact.bias_product_softmax,
+        {"bias_logits": bias, "smoothing": 0.05},
+        takes_labels=False,
+    ),
+    Case(
+        "learned_mixin",
+        with_targets(with_gate(with_bias(jaxloss.learned_mixin))),
+        exact.learned_mixin,
+        {"bias_logits": bias, "gate": 0.7, "entropy_weight": 0.36, "smoothing": 0.05},
+        takes_labels=False,
+    ),
+    Case(
+        "learned_mixin_softmax",
+        with_targets(with_gate(with_bias(jaxloss.learned_mixin, form="softmax"))),
+        exact.learned_mixin_softmax,
+        {"bias_logits": bias, "gate": 0.7, "entropy_weight": 0.36},
+        takes_labels=False,
+        zero_when_sure=False,
+    ),
+    Case(
+        "bias_reweighted",
+        with_targets(with_bias(jaxloss.bias_reweighted)),
+        exact.bias_reweighted,
+        **ON_BIAS,
+    ),
+    Case(
+        "rubi",
+        with_bias(jaxloss.rubi),
+        exact.rubi,
+        {"bias_logits": bias},
+        shift_invariant=False,
+        zero_sum=False,
     ),
 ]
 CASES = {case.name: case for case in POINTS}

@@ -22,6 +22,7 @@ CE, GCE = jaxloss.cross_entropy, jaxloss.generalized_cross_entropy
 LA, MARGIN = jaxloss.logit_adjusted_cross_entropy, jaxloss.margin_cross_entropy
 TGCE = jaxloss.truncated_generalized_cross_entropy
 GGD, GREEDY = jaxloss.general_greedy_debias, jaxloss.greedy_gradient
+PRODUCT, MIXIN = jaxloss.bias_product, jaxloss.learned_mixin
 
 
 def gala(z, y, positive, negative):
@@ -93,6 +94,34 @@ WRONG_SHAPES = {
     "bias_logits of another batch": (
         lambda z, y: GREEDY(z, as_classes(z, y), bias_logits=z[:2]),
         ["bias_logits", "float32[2,3]", SHAPE],
+    ),
+    "bias_logits of a product": (
+        lambda z, y: PRODUCT(z, T, bias_logits=z[:, :2]),
+        ["bias_logits", "float32[4,2]", SHAPE],
+    ),
+    "bias_logits of a mixin": (
+        lambda z, y: MIXIN(z, T, bias_logits=z[0], gate=z[:, 0]),
+        ["bias_logits", "float32[3]", SHAPE],
+    ),
+    "bias_logits as weights": (
+        lambda z, y: jaxloss.bias_reweighted(z, T, bias_logits=z[:2]),
+        ["bias_logits", "float32[2,3]", SHAPE],
+    ),
+    "bias_logits as a mask": (
+        lambda z, y: jaxloss.rubi(z, y, bias_logits=z[:, 0]),
+        ["bias_logits", "float32[4]", SHAPE],
+    ),
+    "one gate for a batch": (
+        lambda z, y: MIXIN(z, T, bias_logits=z, gate=jnp.ones(())),
+        ["gate", "float64[]", "(4,)", SHAPE],
+    ),
+    "gate [B, 1]": (
+        lambda z, y: MIXIN(z, T, bias_logits=z, gate=z[:, :1]),
+        ["gate", "float32[4,1]", SHAPE],
+    ),
+    "labels of a product": (
+        lambda z, y: PRODUCT(z, y, bias_logits=z),
+        ["targets", "int32[4]", SHAPE],
     ),
     "targets as labels": (
         lambda z, y: jaxloss.sigmoid_cross_entropy(z, y),
@@ -251,6 +280,30 @@ OUT_OF_RANGE = {
     "unknown halting": (
         lambda z, y: jaxloss.halted_focal(z, T, halting="paper"),
         ["halting", "well_classified", "released", "paper"],
+    ),
+    "unknown form of a product": (
+        lambda z, y: PRODUCT(z, T, bias_logits=z, form="exact"),
+        ["form", "sigmoid", "softmax", "exact"],
+    ),
+    "unknown form of a mixin": (
+        lambda z, y: MIXIN(z, T, bias_logits=z, gate=z[:, 0], form="logits"),
+        ["form", "sigmoid", "softmax", "logits"],
+    ),
+    "smoothing < 0": (
+        lambda z, y: PRODUCT(z, T, bias_logits=z, smoothing=-0.1),
+        ["smoothing", "[0", "-0.1"],
+    ),
+    "smoothing infinite": (
+        lambda z, y: MIXIN(z, T, bias_logits=z, gate=z[:, 0], smoothing=np.inf),
+        ["smoothing", "inf"],
+    ),
+    "gate < 0": (
+        lambda z, y: MIXIN(z, T, bias_logits=z, gate=np.array([0, 1, -1, 0.0])),
+        ["gate", "[0"],
+    ),
+    "entropy_weight < 0": (
+        lambda z, y: MIXIN(z, T, bias_logits=z, gate=z[:, 0], entropy_weight=-1.0),
+        ["entropy_weight", "[0", "-1.0"],
     ),
     "unknown form": (
         lambda z, y: GREEDY(z, as_classes(z, y), bias_logits=z, form="hard"),

@@ -49,6 +49,39 @@ NUM_CASES = {
     "gge_softmax": {"gge_softmax": 7},
     "gge_greedy_bce": {"gge_greedy_bce": 8, "gge_exact_bce": 12},
     "ggd": {"ggd": 10, "ggd_decompose_code": 5},
+    "poly1": {"poly1": 9},
+    "taylor_ce": {"taylor_ce": 10},
+    "symmetric_ce": {"symmetric_ce": 10},
+    "label_smoothing": {"label_smoothing": 9},
+    "encouraging_label_smooth": {"encouraging_label_smooth": 10},
+    "encourage_general": {"encourage_general": 38},
+    "normalized_ce": {"normalized_ce": 9},
+    "bi_tempered": {"bi_tempered": 14},
+    "forward_correction": {"forward_correction": 10},
+    "backward_correction": {"backward_correction": 8},
+    "label_aware_smoothing": {"label_aware_smoothing": 9},
+    "vs_loss": {"vs_loss": 11},
+    "ldam": {"ldam": 9},
+    "equalization_softmax": {"equalization_softmax": 10},
+    "eqv1_softmax_code": {"eqv1_softmax_code": 9},
+    "seesaw": {"seesaw": 10},
+    "arcface": {"arcface": 8},
+    "cosface": {"cosface": 9},
+    "logit_norm": {"logit_norm": 7},
+    "vqa_debias": {
+        "bias_product": 6,
+        "learned_mixin": 6,
+        "reweight_inv_bias": 4,
+        "vqa_focal_code": 4,
+    },
+    "gge_modes": {
+        "gge_mode_q": 3,
+        "gge_mode_joint": 3,
+        "gge_mode_tog": 3,
+        "gge_mode_d_bias": 3,
+        "gge_mode_q_bias": 3,
+    },
+    "ggd_vqa_modes": {"ggd_vqa_q": 3, "ggd_vqa_joint": 6, "ggd_vqa_d_bias": 3},
 }
 
 
@@ -265,10 +298,149 @@ def decompose(z, case):
     return jnp.sum(weights * every_label(z), axis=-1)
 
 
-def on_labels(loss, *names):
-    return lambda z, case: loss(
-        z, case["labels"], **{name: case.hyper[name] for name in names}
+def logit(case):
+    """The released code takes the bias model's probabilities."""
+    return jnp.log(case["bias"]) - jnp.log1p(-case["bias"])
+
+
+def bias_product(z, case):
+    return jaxloss.bias_product(
+        z,
+        case["targets"],
+        bias_logits=logit(case),
+        smoothing=case.hyper["smooth_value"],
     )
+
+
+def learned_mixin(z, case, hidden=None):
+    hidden = case["hidden"] if hidden is None else hidden
+    gate = jax.nn.softplus(hidden @ case["lin_weight"][0] + case["lin_bias"])
+    smoothing = jax.nn.sigmoid(1.0 * case.hyper["smooth_init"])
+    return jaxloss.learned_mixin(
+        z,
+        case["targets"],
+        bias_logits=logit(case),
+        gate=gate,
+        entropy_weight=case.hyper["w"],
+        smoothing=smoothing if case.hyper["smooth"] else 0.0,
+    )
+
+
+def reweighted(z, case):
+    """A scalar: the batch mean, weighted by 1 - b."""
+    bias = logit(case)
+    losses = jaxloss.bias_reweighted(z, case["targets"], bias_logits=bias)
+    return jnp.sum(losses) / jnp.sum(jax.nn.sigmoid(-bias))
+
+
+def focal_code(z, case):
+    """Not the focal loss: log-probabilities, scaled, as the logits of sigmoids."""
+    scale = (1 - jax.nn.softmax(case["bias_logits"])) ** 2
+    return jaxloss.sigmoid_cross_entropy(-every_label(z) * scale, case["targets"])
+
+
+def on_labels(loss, *names, **renamed):
+    """The loss with hyper-parameters of the golden, `ours="theirs"` if renamed."""
+    names = dict.fromkeys(names) | renamed
+
+    def call(z, case):
+        hyper = {ours: case.hyper[theirs or ours] for ours, theirs in names.items()}
+        return loss(z, case["labels"], **hyper)
+
+    return call
+
+
+def with_counts(loss, *names, **renamed):
+    def call(z, case):
+        counted = functools.partial(loss, counts=case["class_counts"])
+        return on_labels(counted, *names, **renamed)(z, case)
+
+    return call
+
+
+def active_passive(z, case):
+    hyper, labels = case.hyper, case["labels"]
+    reverse = functools.partial(
+        jaxloss.symmetric_cross_entropy, alpha=0.0, beta=1.0, log_zero=-4.0
+    )
+    passive = {
+        "none": lambda z, y: 0.0,
+        "mae": jaxloss.mean_absolute_error,
+        "rce": reverse,
+    }[hyper["passive"]]
+    active = hyper["alpha"] * jaxloss.normalized_cross_entropy(z, labels)
+    return active + hyper["beta"] * passive(z, labels)
+
+
+def equalization(z, case):
+    """The mask takes tail classes out of the denominator for some examples."""
+    weights = 1 - case["beta_mask"] * case["tail"]
+    return jaxloss.equalization(z, case["labels"], weights=weights)
+
+
+def label_aware(z, case):
+    hyper = case.hyper
+    form = "exponential" if hyper["shape"] == "exp" else hyper["shape"]
+    return jaxloss.label_aware_smoothing(
+        z,
+        case["labels"],
+        counts=case["class_counts"],
+        head=hyper["smooth_head"],
+        tail=hyper["smooth_tail"],
+        form=form,
+        power=1.0 if hyper["power"] is None else hyper["power"],
+    )
+
+
+def encourage_general(z, case):
+    """Every option of the released code, from the pieces."""
+    hyper, labels = case.hyper, case["labels"]
+    base, _, sigmoid = hyper["base_loss"].partition("_")
+    strength, gamma = hyper["bonus_rho"], hyper["bonus_gamma"]
+    if hyper["epoch"] <= hyper["defer_start"]:
+        strength = 0.0
+    if base != "ce":
+        losses = {"mse": jaxloss.squared_error, "mae": jaxloss.mean_absolute_error}
+        on = functools.partial(dict, activation=sigmoid or "softmax")
+        total = losses[base](z, labels, **on())
+        if gamma > 0:
+            bonus = jaxloss.mirror_bonus(z, labels, gamma=gamma, **on())
+            total = total + strength * bonus
+        return total / z.shape[-1]  # the code takes means over the classes
+
+    weight, log_end = 1.0, hyper["log_end"]
+    if hyper["el_schedule"]:
+        weight = jaxloss.encouraging_schedule(
+            hyper["epoch"],
+            hyper["el_schedule_max_epoch"],
+            form={"exp": "exponential", "cos": "cosine"}.get(
+                hyper["el_schedule"], hyper["el_schedule"]
+            ),
+            rate=hyper["el_exp_schedule_ratio"],
+        )
+    if hyper["el_schedule_le"]:
+        weight, log_end = 1.0, weight * log_end
+    start, end = hyper["bonus_start"], hyper["bonus_abrupt"]
+    between = {"start": start, "end": end if end > 0 else 1.0}
+
+    def bonus(u):
+        if gamma == 0:
+            return jnp.zeros_like(u)
+        if gamma > 0:
+            return curves.power_bonus(u, gamma=gamma, **between)
+        if gamma == -2:
+            return curves.cosine_bonus(u, **between)
+        if hyper["sub_data_rho"] < 1:  # of which there is no curve
+            return jnp.log1p(-hyper["sub_data_rho"] * jax.nn.sigmoid(u))
+        jump = jnp.where(jax.nn.sigmoid(u) > log_end, jnp.log1p(-start), 0)
+        return curves.log_bonus(u, log_end=log_end, **between) + jump
+
+    # The code's smoothing leaves the schedule out.
+    smoothing = hyper["label_smoothing"]
+    scheduled = (1 - smoothing) * weight * bonus(jaxloss.label_log_odds(z, labels))
+    smooth = jaxloss.label_smoothed(bonus, z, labels, label_smoothing=1.0)
+    plain = jaxloss.cross_entropy(z, labels, label_smoothing=smoothing)
+    return plain + strength * (scheduled + smoothing * smooth)
 
 
 LOSSES = {
@@ -311,8 +483,42 @@ LOSSES = {
     ),
     "ggd": debias,
     "ggd_decompose_code": decompose,
+    "poly1": on_labels(jaxloss.poly1, epsilon="eps"),
+    "taylor_ce": on_labels(jaxloss.taylor_cross_entropy, "order"),
+    "symmetric_ce": on_labels(
+        jaxloss.symmetric_cross_entropy, "alpha", "beta", log_zero="A"
+    ),
+    "label_smoothing": on_labels(jaxloss.cross_entropy, label_smoothing="eps"),
+    "encouraging_label_smooth": on_labels(
+        jaxloss.encouraging, "log_end", label_smoothing="smoothing"
+    ),
+    "encourage_general": encourage_general,
+    "normalized_ce": active_passive,
+    "bi_tempered": on_labels(
+        jaxloss.bi_tempered_logistic, "t1", "t2", label_smoothing="eps"
+    ),
+    "forward_correction": lambda z, case: jaxloss.forward_corrected_cross_entropy(
+        z, case["labels"], transition=case["T"]
+    ),
+    "backward_correction": lambda z, case: jaxloss.backward_corrected_cross_entropy(
+        z, case["labels"], transition=case["T"]
+    ),
+    "label_aware_smoothing": label_aware,
+    "vs_loss": with_counts(jaxloss.vector_scaling, "tau", "gamma"),
+    "ldam": with_counts(jaxloss.ldam, max_margin="max_m", scale="s"),
+    "equalization_softmax": equalization,
+    "eqv1_softmax_code": equalization,
+    "seesaw": with_counts(jaxloss.seesaw, "p", "q", epsilon="eps"),
+    "arcface": on_labels(jaxloss.arcface, margin="m", scale="s"),
+    "cosface": on_labels(jaxloss.cosface, margin="m", scale="s"),
+    "logit_norm": on_labels(jaxloss.logit_norm, temperature="temp", epsilon="eps"),
+    "bias_product": bias_product,
+    "learned_mixin": learned_mixin,
+    "reweight_inv_bias": reweighted,
+    "vqa_focal_code": focal_code,
 }
-BY_THEMSELVES = ("gala_sequence", "prediction_rebalance", "tau_norm")
+GREEDY_MODES = ("gge_modes", "ggd_vqa_modes")
+BY_THEMSELVES = ("gala_sequence", "prediction_rebalance", "tau_norm", *GREEDY_MODES)
 SEQUENCES = {
     "gala_sequence_code": "released",
     "gala_sequence_code_single_accum": "released_once",
@@ -394,6 +600,100 @@ def test_tau_normalised_classifier(case):
     assert np.array_equal(jnp.argmax(scores, -1), case["preds"])
 
 
+@cases("vqa_debias/learned_mixin")
+def test_the_gate_of_the_learned_mixin(case):
+    total = jax.grad(lambda h: jnp.sum(learned_mixin(case["logits"], case, h)))
+    close(total(case["hidden"]), case.exact("grad_hidden"))
+
+
+def greedy_of(targets):
+    """The base model's loss, given its logits and what the pseudo-labels are made of:
+    a probability or the sum of two, but for q_bias a logit."""
+    return lambda z, b: jaxloss.greedy_gradient(
+        z, targets, bias_logits=b, form="relaxed"
+    )
+
+
+def leaking_greedy_of(targets):
+    """Pseudo-labels that are not constant, as in the released code."""
+    return lambda z, b: jaxloss.sigmoid_cross_entropy(
+        z, 2 * targets * jax.nn.sigmoid(-2 * targets * b)
+    )
+
+
+def gge_mode(mode, greedy, targets, *, logits, q_out, q_pred, bias):
+    match mode:
+        case "q":
+            return greedy(q_out, bias)
+        case "joint":
+            return greedy(logits, jax.nn.sigmoid(q_pred) + bias)
+        case "tog":
+            of_both = greedy(logits, jax.nn.sigmoid(q_out) + bias)
+            return of_both + greedy(q_out, bias)
+        case "d_bias":
+            return greedy(logits, bias)
+        case "q_bias":
+            own = jaxloss.sigmoid_cross_entropy(q_out, targets)
+            return greedy(logits, q_out) + own
+
+
+def of_the_batch_mean(losses, case, names):
+    """The mean loss, and its gradients in the stored arrays of those names."""
+    return jax.value_and_grad(lambda inputs: jnp.mean(losses(**inputs)))(
+        {name: case[name] for name in names}
+    )
+
+
+def stored(name, suffix):
+    return f"grad{'' if name == 'logits' else '_' + name}{suffix}"
+
+
+@pytest.mark.parametrize("leaking", [False, True], ids=["paper", "released"])
+@cases("gge_modes")
+def test_modes_of_the_greedy_ensemble(case, leaking):
+    targets = case["targets"]
+    losses = functools.partial(
+        gge_mode,
+        case.hyper["mode"],
+        (leaking_greedy_of if leaking else greedy_of)(targets),
+        targets,
+    )
+    names = ("logits", "q_out", "q_pred", "bias")
+    value, grads = of_the_batch_mean(losses, case, names)
+    close(value, case["loss"])
+    for name, grad in grads.items():
+        close(grad, case[stored(name, "" if leaking else "_stopgrad")])
+
+
+def ggd_mode(mode, weight, constant, targets, *, logits, q_out, bias):
+    """Soft cross-entropies with weights t - w r, of any sign."""
+    if mode == "q":
+        return jnp.sum(targets * every_label(q_out), axis=-1)
+    reference = bias
+    if mode == "joint":
+        reference = jnp.clip(jax.nn.softmax(q_out) + bias, 0, 1) * targets
+    weights = targets - weight * constant(reference)
+    return jnp.sum(weights * every_label(logits), axis=-1)
+
+
+@pytest.mark.parametrize("leaking", [False, True], ids=["paper", "released"])
+@cases("ggd_vqa_modes")
+def test_modes_of_general_greedy_debiasing(case, leaking):
+    hyper = case.hyper
+    weight = jaxloss.curriculum_weight(
+        hyper["epoch"], hyper["num_epochs"], offset=hyper["offset"]
+    )
+    constant = (lambda x: x) if leaking else jax.lax.stop_gradient
+    losses = functools.partial(
+        ggd_mode, hyper["mode"], weight, constant, case["targets"]
+    )
+    names = ("logits", "q_out", "bias")
+    value, grads = of_the_batch_mean(losses, case, names)
+    close(value, case["loss"])
+    for name, grad in grads.items():
+        close(grad, case[stored(name, "" if leaking else "_stopgrad")])
+
+
 def test_nothing_is_missing():
     for family, expected in NUM_CASES.items():
         assert {loss: len(load(family, loss)) for loss in expected} == expected
@@ -401,5 +701,6 @@ def test_nothing_is_missing():
         for case in load(family):
             assert case["logits"].size > 0
     specific = SEQUENCES.keys() | {"prediction_rebalance", "tau_norm"}
+    specific |= {loss for family in GREEDY_MODES for loss in NUM_CASES[family]}
     tested = LOSSES.keys() | specific
     assert tested == {loss for losses in NUM_CASES.values() for loss in losses}

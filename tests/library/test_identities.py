@@ -99,6 +99,132 @@ def test_greedy_debiasing_is_weighted_cross_entropy(weight):
         close(greedy, expected, 1e-9)
 
 
+SOFT = np.random.default_rng(3).uniform(size=Z.shape)  # targets
+BIAS = 2 * np.random.default_rng(4).normal(size=Z.shape)  # logits of a bias model
+PRODUCT, MIXIN = jaxloss.bias_product, jaxloss.learned_mixin
+ONES = np.ones(len(Z))
+
+
+def soft_cross_entropy(z, targets):
+    log_p = z - np.log(np.sum(np.exp(z), 1, keepdims=True))
+    return -np.sum(targets * log_p, 1)
+
+
+PLAIN = {"sigmoid": jaxloss.sigmoid_cross_entropy, "softmax": soft_cross_entropy}
+both_forms = pytest.mark.parametrize("form", PLAIN)
+
+
+@both_forms
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_a_bias_model_without_an_opinion_changes_nothing(form, smoothing):
+    """Probabilities 1/2 of the sigmoid, 1/C of the softmax; or a closed gate, whose
+    entropy is the largest there is."""
+    plain, how = PLAIN[form](Z, SOFT), {"form": form, "smoothing": smoothing}
+    uniform = np.full(Z.shape, 0.0 if form == "sigmoid" else 3.0)
+    close(PRODUCT(Z, SOFT, bias_logits=uniform, **how), plain)
+    closed = MIXIN(Z, SOFT, bias_logits=BIAS, gate=0 * ONES, entropy_weight=0.36, **how)
+    close(closed, plain + 0.36 * np.log(2 if form == "sigmoid" else C))
+    weighted = jaxloss.bias_reweighted(Z, SOFT, bias_logits=0 * Z)
+    close(2 * weighted, PLAIN["sigmoid"](Z, SOFT))
+    close(jaxloss.rubi(Z, LABELS, bias_logits=0 * Z), CE(Z / 2, LABELS))
+
+
+@both_forms
+def test_the_mixin_with_an_open_gate_is_the_bias_product(form):
+    for smoothing in (0.0, 0.3):
+        how = {"bias_logits": BIAS, "form": form, "smoothing": smoothing}
+        close(MIXIN(Z, SOFT, gate=ONES, **how), PRODUCT(Z, SOFT, **how))
+    sum_of_logits = PLAIN[form](Z + BIAS, SOFT)
+    close(PRODUCT(Z, SOFT, bias_logits=BIAS, form=form), sum_of_logits)
+    # Twice the trust: two such bias models.
+    twice = MIXIN(Z, SOFT, bias_logits=BIAS, gate=2 * ONES, form=form)
+    close(twice, PLAIN[form](Z + 2 * BIAS, SOFT))
+
+
+def test_the_bias_product_adjusts_the_logits_by_a_prior_for_each_example():
+    log_prior = jax.nn.log_softmax(BIAS)
+    product = PRODUCT(Z, np.eye(C)[LABELS], bias_logits=BIAS, form="softmax")
+    adjusted = [
+        jaxloss.logit_adjusted_cross_entropy(*row[:2], log_prior=row[2])
+        for row in zip(Z, jnp.asarray(LABELS), log_prior, strict=True)
+    ]
+    close(product, adjusted)
+
+
+@both_forms
+def test_the_mixin_s_entropy_is_that_of_what_is_trusted(form):
+    how = {"bias_logits": BIAS, "gate": 0.5 * ONES, "form": form}
+    difference = MIXIN(Z, SOFT, entropy_weight=2.0, **how) - MIXIN(Z, SOFT, **how)
+    p = jax.nn.sigmoid(BIAS / 2) if form == "sigmoid" else jax.nn.softmax(BIAS / 2)
+    surprise = -np.sum(p * np.log(p), 1)
+    if form == "sigmoid":
+        surprise = (surprise - np.sum((1 - p) * np.log1p(-p), 1)) / C
+    close(difference, 2 * surprise, 1e-9)
+
+
+def test_no_smoothing_is_the_limit_of_little():
+    """log s has no derivative at s = 0; the loss has one."""
+
+    @jax.value_and_grad
+    def loss(s, form):
+        return jnp.sum(PRODUCT(Z, SOFT, bias_logits=BIAS, smoothing=s, form=form))
+
+    def slopes(s, form):
+        return loss(s, form)[1]
+
+    for form in PLAIN:
+        total = jnp.sum(PRODUCT(Z, SOFT, bias_logits=BIAS, form=form))
+        value, slope = loss(jnp.array(0.0), form)
+        close(value, total)
+        close(slope, (loss(1e-7, form)[0] - total) / 1e-7, 1e-3)
+        curvature = jax.grad(slopes)(0.0, form)
+        close(curvature, (slopes(1e-7, form) - slope) / 1e-7, 1e-3)
+
+
+@both_forms
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("size", [30.0, 1e4, np.inf])
+def test_a_bias_model_beyond_doubt(form, smoothing, size):
+    """Its probability of 0 is a veto, unless it is smoothed; nothing is NaN."""
+    sure = 0.0 if form == "softmax" else size
+    bias = np.tile(np.where(np.arange(C) < 3, -size, sure), (8, 1))
+    targets = np.where(bias == -size, 0, SOFT if form == "softmax" else 1)
+
+    def total(z, bias, gate, s):
+        how = {"entropy_weight": 0.36, "form": form, "smoothing": s}
+        return jnp.sum(MIXIN(z, targets, bias_logits=bias, gate=gate, **how))
+
+    everything = size < np.inf or smoothing > 0
+    for gate in (ONES, 0 * ONES):
+        value, grads = jax.value_and_grad(total, range(4) if everything else (0,))(
+            Z, bias, gate, smoothing
+        )
+        close(value, total(Z, bias, gate, smoothing))  # which is not traced
+        assert np.isfinite(value)
+        assert all(np.all(np.isfinite(grad)) for grad in grads)
+
+
+def test_an_example_without_a_pseudo_label():
+    """Where the bias model knows the answer: ignored by the softmax, but the sigmoid
+    pushes every logit down (bias over-estimation)."""
+    hot = np.eye(C)[LABELS]
+    sure = np.where(hot == 1, 1e4, -1e4)
+
+    def grads(form):
+        return jax.grad(
+            lambda z: jnp.sum(
+                jaxloss.greedy_gradient(z, hot, bias_logits=sure, form=form)
+            )
+        )(Z)
+
+    for form in ("exact", "relaxed", "softmax"):
+        assert np.all(jaxloss.greedy_pseudo_labels(hot, sure, form=form) == 0)
+    assert np.all(grads("softmax") == 0)
+    for form in ("exact", "relaxed"):
+        assert np.all(grads(form) > 0)
+        close(grads(form), jax.nn.sigmoid(Z))
+
+
 def test_two_classes_are_a_sigmoid():
     z = mixed_logits((8, 2))
     labels = np.arange(8) % 2
@@ -113,9 +239,13 @@ def test_gradients_sum_to_zero_and_shifts_do_not_matter(case):
     losses, pull = jax.vjp(lambda z: case(z, LABELS), Z)
     grads = pull(jnp.ones(8))[0]
     size = jnp.sum(jnp.abs(grads), -1)
-    assert np.all(np.abs(jnp.sum(grads, -1)) <= 1e-14 * np.maximum(1, size))
-    offsets = 64 * np.arange(-4, 4)[:, None]
-    close(case(Z + offsets, LABELS), losses, 1e-9)
+    sums = np.abs(jnp.sum(grads, -1)) <= 2e-14 * np.maximum(1, size)
+    assert np.all(sums) if case.zero_sum else not np.any(sums)
+    moved = case(Z + 64 * np.arange(1, 9)[:, None], LABELS)
+    if case.shift_invariant:
+        close(moved, losses, 1e-9)
+    else:
+        assert not np.any(np.isclose(moved, losses, rtol=1e-9, atol=0))
 
 
 @all_losses

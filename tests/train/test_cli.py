@@ -18,6 +18,7 @@ CHOICES = [
     for union in (data.Source, data.Corruption, config.Loss)
     for choice in get_args(union)
 ]
+SHORT = (commands.Demo, commands.Gallery)  # nothing to choose
 RENAMED = {"name": "optimizer", "decay": "schedule"}  # of config.Optimizer
 
 
@@ -38,7 +39,7 @@ def fails(capsys, *argv):
 
 def test_without_arguments_it_prints_help(capsys):
     text = printed_help(capsys)
-    for command in ("run", "compare", "demo"):
+    for command in ("run", "compare", "demo", "gallery"):
         assert f"• {command} " in text
 
 
@@ -55,11 +56,11 @@ def test_help_of_a_choice_shows_its_fields_and_defaults(capsys, choice):
             assert re.search(rf"--{flag}.*\(default: {default}\)", text)
 
 
-@pytest.mark.parametrize("command", [Run, Compare, commands.Demo])
+@pytest.mark.parametrize("command", [Run, Compare, *SHORT])
 def test_help_of_a_command_shows_its_fields_and_defaults(capsys, command):
     text = printed_help(capsys, config.kebab(command))
     fields = [*dataclasses.fields(command)]
-    if command is not commands.Demo:
+    if command not in SHORT:
         fields += dataclasses.fields(config.Fit)
     for field in fields:
         if isinstance(field.default, str | int | float) or field.default is None:
@@ -69,7 +70,7 @@ def test_help_of_a_command_shows_its_fields_and_defaults(capsys, command):
         for field in dataclasses.fields(config.Optimizer):
             flag = RENAMED.get(field.name, field.name).replace("_", "-")
             assert re.search(rf"--{flag} .*\(default: {field.default}\)", text)
-    if command is not commands.Demo:
+    if command not in SHORT:
         for union in (data.Source, data.Corruption):
             assert all(f"• {config.kebab(each)} " in text for each in get_args(union))
 
