@@ -332,8 +332,8 @@ def _sum_over_classes(
     logits, targets = check_logits_targets(logits, targets)
     z = logits.astype(wide(logits.dtype))
     t = targets.astype(z.dtype)
-    positive = _weighted(both[0], z, weights[0] * t)
-    negative = _weighted(both[1], -z, weights[1] * (1 - t))
+    positive = _weighted(both[0], z, jnp.multiply(weights[0], t))
+    negative = _weighted(both[1], -z, jnp.multiply(weights[1], 1 - t))
     return jnp.sum(positive + negative, axis=-1).astype(logits.dtype)
 
 

@@ -60,7 +60,7 @@ def poly1(u: Float[Array, "..."], *, epsilon: ArrayLike) -> Float[Array, "..."]:
     Array([1.6931], dtype=float32)
     """
     check_range("epsilon", epsilon, -1, float("inf"), open_high=True)
-    return epsilon * sigmoid(-u) - log_sigmoid(u)
+    return jnp.multiply(epsilon, sigmoid(-u)) - log_sigmoid(u)
 
 
 def taylor(u: Float[Array, "..."], *, order: int) -> Float[Array, "..."]:
@@ -164,7 +164,8 @@ def symmetric_cross_entropy(
     check_range("alpha", alpha, 0, float("inf"), open_high=True)
     check_range("beta", beta, 0, float("inf"), open_high=True)
     check_range("log_zero", log_zero, -float("inf"), 0, open_low=True, open_high=True)
-    return -alpha * log_sigmoid(u) - beta * jnp.asarray(log_zero) * sigmoid(-u)
+    reverse = beta * jnp.asarray(log_zero) * sigmoid(-u)
+    return -jnp.asarray(alpha) * log_sigmoid(u) - reverse
 
 
 def clipped_focal(
@@ -226,7 +227,7 @@ def halted_focal(
     >>> halted_focal(jnp.array([-1e-9, 1e-9]), gamma=1.0).round(4)  # log(2) / 2
     Array([0.3466, 0.3466], dtype=float32)
     """
-    saved = -jnp.expm1(-gamma * jnp.log(2.0)) * jnp.log(2.0)
+    saved = -jnp.expm1(jnp.asarray(gamma) * -jnp.log(2.0)) * jnp.log(2.0)
     halted = u > 0 if where is None else where
     return jnp.where(halted, cross_entropy(u) - saved, focal(u, gamma=gamma))
 

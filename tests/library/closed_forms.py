@@ -1,5 +1,6 @@
 """Losses in plain numpy: one example in float64, value and gradient by hand."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -7,24 +8,23 @@ import mpmath
 import numpy as np
 
 
-def curve(value_and_slope: Callable[..., Any]) -> Callable[..., Any]:
+@dataclasses.dataclass(frozen=True)
+class curve:
     """A loss of the label's log-odds, given `p`, `1 - p` and the logs of both."""
 
-    def exact(z, y, **hyper):
+    value_and_slope: Callable[..., Any]
+
+    def at(self, u, **hyper):
+        log_p, log_rest = -np.logaddexp(0, -u), -np.logaddexp(0, u)
+        p, rest = np.exp(log_p), np.exp(log_rest)
+        return np.array(self.value_and_slope(u, p, rest, log_p, log_rest, **hyper))
+
+    def __call__(self, z, y, **hyper):
         rivals = np.delete(z, y)
         top = np.max(rivals)
         exps = np.exp(rivals - top)
-        value, slope = at(z[y] - (top + np.log(np.sum(exps))), **hyper)
-        grad = np.insert(-slope * exps / np.sum(exps), y, slope)
-        return value, grad
-
-    def at(u, **hyper):
-        log_p, log_rest = -np.logaddexp(0, -u), -np.logaddexp(0, u)
-        p, rest = np.exp(log_p), np.exp(log_rest)
-        return np.array(value_and_slope(u, p, rest, log_p, log_rest, **hyper))
-
-    exact.at = at
-    return exact
+        value, slope = self.at(z[y] - (top + np.log(np.sum(exps))), **hyper)
+        return value, np.insert(-slope * exps / np.sum(exps), y, slope)
 
 
 def shifted(exact: Callable[..., Any], shift: Any) -> Callable[..., Any]:

@@ -29,6 +29,16 @@ def gala(z, y, positive, negative):
     return jaxloss.gala(z, y, positive=positive, negative=negative)
 
 
+def asl(z, clip, gamma_positive=1.0, gamma_negative=4.0):
+    return jaxloss.asymmetric(
+        z,
+        T,
+        gamma_positive=gamma_positive,
+        gamma_negative=gamma_negative,
+        clip=clip,
+    )
+
+
 def as_classes(z, y):
     return jax.nn.one_hot(y, 3)
 
@@ -121,6 +131,22 @@ WRONG_SHAPES = {
         lambda z, y: jaxloss.sigmoid_cross_entropy(z, T[:, :1]),
         ["targets", "float32[4,1]", SHAPE],
     ),
+    "targets of a curve": (
+        lambda z, y: jaxloss.multilabel(curves.cross_entropy, z, T[0]),
+        ["targets", "float32[3]", SHAPE],
+    ),
+    "targets of the sigmoid focal loss": (
+        lambda z, y: jaxloss.sigmoid_focal(z, T.T),
+        ["targets", "float32[3,4]", SHAPE],
+    ),
+    "weights of the negatives": (
+        lambda z, y: jaxloss.sigmoid_equalization(z, T, weights=jnp.ones(4)),
+        ["weights", "float64[4]", "(3,)", SHAPE],
+    ),
+    "weights [B, 1]": (
+        lambda z, y: jaxloss.sigmoid_equalization(z, T, weights=jnp.ones((4, 1))),
+        ["weights", "float64[4,1]", "(4, 3)", SHAPE],
+    ),
     "where": (
         lambda z, y: jaxloss.masked_mean(CE(z, y), where=jnp.ones((4, 1), bool)),
         ["where", "bool[4,1]", "float32[4]"],
@@ -167,6 +193,10 @@ WRONG_TYPES = {
     "complex logits": (lambda z, y: CE(z + 1j, y), ["logits", "complex64[4,3]"]),
     "int logits of a sigmoid": (
         lambda z, y: jaxloss.sigmoid_cross_entropy(jnp.ones((4, 3), int), T),
+        ["logits", "int64[4,3]"],
+    ),
+    "int logits of a curve": (
+        lambda z, y: jaxloss.halted_focal(jnp.ones((4, 3), int), T),
         ["logits", "int64[4,3]"],
     ),
     "labels swapped with logits": (lambda z, y: CE(y, z), ["logits", "int32[4]"]),
@@ -218,6 +248,38 @@ OUT_OF_RANGE = {
     "negative offset": (
         lambda z, y: jaxloss.curriculum_weight(0, 9, offset=-1),
         ["offset", "-1"],
+    ),
+    "gamma < 0 of a sigmoid": (
+        lambda z, y: jaxloss.sigmoid_focal(z, T, gamma=-0.5),
+        ["gamma", "-0.5"],
+    ),
+    "gamma < 0, halted": (
+        lambda z, y: jaxloss.halted_focal(z, T, gamma=-0.5),
+        ["gamma", "-0.5"],
+    ),
+    "gamma < 0 of the positives": (lambda z, y: asl(z, 0.0, gamma_positive=-1), ["-1"]),
+    "gamma < 0 of the negatives": (lambda z, y: asl(z, 0.0, gamma_negative=-2), ["-2"]),
+    "alpha > 1": (
+        lambda z, y: jaxloss.sigmoid_focal(z, T, alpha=1.5),
+        ["alpha", "[0, 1]", "1.5"],
+    ),
+    "alpha of torchvision's none": (
+        lambda z, y: jaxloss.multilabel(curves.cross_entropy, z, T, alpha=-1),
+        ["alpha", "-1"],
+    ),
+    "clip < 0": (lambda z, y: asl(z, -0.05), ["clip", "[0, 1)", "-0.05"]),
+    "clip = 1": (lambda z, y: asl(z, 1.0), ["clip", "[0, 1)", "1.0"]),
+    "log_end of a sigmoid": (
+        lambda z, y: jaxloss.sigmoid_encouraging(z, T, log_end=1.5),
+        ["log_end", "1.5"],
+    ),
+    "negative weights": (
+        lambda z, y: jaxloss.sigmoid_equalization(z, T, weights=-np.ones(3)),
+        ["weights", "-1"],
+    ),
+    "unknown halting": (
+        lambda z, y: jaxloss.halted_focal(z, T, halting="paper"),
+        ["halting", "well_classified", "released", "paper"],
     ),
     "unknown form of a product": (
         lambda z, y: PRODUCT(z, T, bias_logits=z, form="exact"),

@@ -313,3 +313,147 @@ def test_prediction_undoes_the_adjustment():
 def test_adjusting_the_logits_is_the_shift_of_the_loss():
     adjusted = jaxloss.adjust_logits(Z, log_prior=PRIOR, tau=1.3)
     close(CE(adjusted, LABELS), CASES["logit_adjusted"](Z, LABELS), 1e-10)
+
+
+ONE_HOT = np.eye(C)[LABELS]
+SOFT = np.random.default_rng(3).uniform(size=Z.shape)
+both_targets = pytest.mark.parametrize("targets", [ONE_HOT, SOFT], ids=["hard", "soft"])
+
+
+def with_slopes(loss):
+    losses, pull = jax.vjp(loss, Z)
+    return losses, pull(jnp.ones_like(losses))[0]
+
+
+def same_loss(loss, other, rtol=1e-11):
+    for ours, theirs in zip(with_slopes(loss), with_slopes(other), strict=True):
+        close(ours, theirs, rtol)
+
+
+@both_targets
+def test_sigmoid_losses_that_are_binary_cross_entropy(targets):
+    def plain(z):
+        return jaxloss.sigmoid_cross_entropy(z, targets)
+
+    same_loss(lambda z: jaxloss.multilabel(curves.cross_entropy, z, targets), plain)
+    same_loss(lambda z: jaxloss.sigmoid_focal(z, targets, gamma=0.0), plain)
+    same_loss(lambda z: jaxloss.halted_focal(z, targets, gamma=0.0), plain)
+    same_loss(
+        lambda z: jaxloss.asymmetric(
+            z, targets, gamma_positive=0, gamma_negative=0, clip=0
+        ),
+        plain,
+    )
+    for weights in (np.ones(C), np.ones(Z.shape)):
+        same_loss(
+            lambda z, w=weights: jaxloss.sigmoid_equalization(z, targets, weights=w),
+            plain,
+        )
+
+
+@both_targets
+def test_alpha_of_a_half_halves_and_the_two_ends_are_the_two_sides(targets):
+    def focal(alpha):
+        return lambda z: jaxloss.sigmoid_focal(z, targets, alpha=alpha)
+
+    same_loss(lambda z: 2 * focal(0.5)(z), focal(None))
+    same_loss(lambda z: focal(1.0)(z) + focal(0.0)(z), focal(None))
+    # Targets and signs turned around together are the same problem.
+    same_loss(
+        focal(0.3), lambda z: jaxloss.sigmoid_focal(-z, 1 - targets, alpha=0.7), 1e-9
+    )
+
+
+@both_targets
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_asymmetric_without_asymmetry_is_focal(targets, gamma):
+    def asymmetric(z):
+        return jaxloss.asymmetric(
+            z, targets, gamma_positive=gamma, gamma_negative=gamma, clip=0.0
+        )
+
+    same_loss(asymmetric, lambda z: jaxloss.sigmoid_focal(z, targets, gamma=gamma))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 4.0])
+def test_clipped_focal_without_a_clip_is_focal_at_any_log_odds(gamma):
+    u = np.concatenate([U, -U * 1e3, [-750.0, 750.0, np.inf]])
+
+    def pair(curve):
+        return jax.jvp(curve, (u,), (np.ones_like(u),))
+
+    clipped = pair(lambda u: curves.clipped_focal(u, gamma=gamma, clip=0.0))
+    for ours, theirs in zip(
+        clipped, pair(lambda u: curves.focal(u, gamma=gamma)), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)  # no atol
+
+
+def test_clipped_focal_is_constant_at_both_ends():
+    """Nothing is lost or gained by a class that is out, or by a hopeless one."""
+    u = np.array([-np.inf, -1e4, -750.0, 1.5, 40.0, 1e4, np.inf])
+    values, slopes = jax.jvp(
+        lambda u: curves.clipped_focal(u, gamma=2.0, clip=0.2), (u,), (np.ones(7),)
+    )
+    close(values, [-(0.8**2) * np.log(0.2)] * 3 + [0.0] * 4)
+    close(slopes, np.zeros(7))
+
+
+def test_two_classes_are_twice_a_sigmoid():
+    """Logits z and -z, one of them with target 1: the same term twice."""
+    z = mixed_logits((8, 1))
+    pair, targets = np.concatenate([z, -z], -1), np.array([[1.0, 0.0]] * 8)
+    for loss in (
+        jaxloss.sigmoid_cross_entropy,
+        jaxloss.sigmoid_focal,
+        jaxloss.halted_focal,
+        jaxloss.sigmoid_encouraging,
+    ):
+        close(loss(pair, targets), 2 * loss(z, np.ones((8, 1))))
+    # A softmax over z / 2 and -z / 2 is the sigmoid of z.
+    halves, labels = pair / 2, np.zeros(8, int)
+    for loss, softmax in (
+        (jaxloss.sigmoid_focal, jaxloss.focal),
+        (jaxloss.sigmoid_encouraging, jaxloss.encouraging),
+    ):
+        close(loss(z, np.ones((8, 1))), softmax(halves, labels))
+
+
+@pytest.mark.parametrize("halting", ["well_classified", "released"])
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_halting_joins_at_zero(halting, target):
+    z = np.array([[-1e-9], [0.0], [1e-9]])
+    losses = jaxloss.halted_focal(
+        z, np.full((3, 1), target), gamma=1.5, halting=halting
+    )
+    close(losses, np.full(3, 2**-1.5 * np.log(2)), 1e-8)
+
+
+@both_targets
+def test_soft_targets_mix_the_two_sides(targets):
+    for loss in (jaxloss.sigmoid_focal, jaxloss.halted_focal):
+        ends = [loss(Z[..., None], np.full((*Z.shape, 1), t)) for t in (0.0, 1.0)]
+        mixed = jnp.sum((1 - targets) * ends[0] + targets * ends[1], -1)
+        close(loss(Z, targets), mixed, 1e-10)
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_targets_have_a_gradient_at_their_ends(target):
+    """Dropping the term of a target of 0 must not drop its derivative."""
+    slopes = jax.grad(lambda t: jnp.sum(jaxloss.sigmoid_cross_entropy(Z, t)))(
+        np.full(Z.shape, target)
+    )
+    close(slopes, -Z)
+
+
+def test_a_weight_of_zero_spares_a_class():
+    weights = np.where(np.arange(C) < 4, 0.0, 1.0)
+
+    def spared(z):
+        return jaxloss.sigmoid_equalization(z, ONE_HOT, weights=weights)
+
+    grads = with_slopes(spared)[1]
+    rare = (weights == 0) & (ONE_HOT == 0)
+    assert np.all(grads[rare] == 0) and np.all(grads[~rare] != 0)
+    z = np.where(rare, np.inf, Z)
+    close(spared(z), spared(np.where(rare, -3.0, Z)))

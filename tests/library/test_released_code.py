@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jaxloss
+from jaxloss import curves
 from tests.library.golden import load
 
 
@@ -173,3 +174,122 @@ def test_phi_cancels_in_the_released_gala(case):
         epsilon=eps,
     )
     assert differ(paper, case["loss"])
+
+
+@pytest.mark.parametrize(
+    "case", only("halted_focal", "halted_focal", beta=0.0), ids=lambda c: c.name
+)
+def test_halting_is_of_negatives_that_are_wrong(case):
+    """The condition is sigmoid(z) > 1/2 whatever the target, so a sure negative keeps
+    the vanishing slope of the focal loss; in the paper it gets that of cross-entropy
+    back. For the positives both are the same."""
+    z, targets, gamma = case["logits"], case["targets"], case.hyper["gamma"]
+    alpha = case.hyper["alpha"]
+    share = {1.0: alpha, 0.0: 1 - alpha} if alpha >= 0 else {1.0: 1.0, 0.0: 1.0}
+    alpha = alpha if alpha >= 0 else None
+
+    def slopes(halting):
+        return of_sum(
+            lambda z: jaxloss.halted_focal(
+                z, targets, gamma=gamma, alpha=alpha, halting=halting
+            ),
+            z,
+        )[1]
+
+    paper = slopes("well_classified")
+    same(slopes("released"), case.exact("grad"))
+    positive, sure = targets == 1, (targets == 0) & (z < 0)
+    same(paper[positive], case.exact("grad")[positive])
+    assert np.any(sure)
+    same(paper[sure], share[0.0] / (1 + np.exp(-z[sure])))  # that of cross-entropy
+    # p**(1 + gamma), nearly; -(1 - p) log(1 - p) <= p bounds the other term
+    bound = paper[sure] * (1 + np.exp(-z[sure])) ** -gamma * (1 + gamma)
+    assert np.all(case.exact("grad")[sure] <= bound * (1 + 1e-9))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "sure"), [(np.float32, [18.0, 80.0]), (np.float64, [40.0, 700.0])]
+)
+def test_focal_as_a_power_of_p_has_no_gradient_where_p_rounds_to_1(dtype, sure):
+    """d (1 - p)**gamma is infinite at p = 1 for gamma < 1, and inf * 0 is NaN."""
+    z, targets = np.array([sure], dtype), np.ones((1, 2), dtype)
+
+    def released(z):
+        p = jax.nn.sigmoid(z)
+        return jnp.sum((1 - p) ** 0.5 * -jnp.log(p), axis=-1)
+
+    assert np.all(np.isnan(of_sum(released, z)[1]))
+    losses, grads = of_sum(lambda z: jaxloss.sigmoid_focal(z, targets, gamma=0.5), z)
+    # -log p = 1 - p, and gamma p log p - (1 - p) = -1.5 (1 - p), nearly
+    power = np.exp(-1.5 * np.float64(sure))
+    np.testing.assert_allclose(losses, [np.sum(power)], rtol=1e-5)
+    np.testing.assert_allclose(grads, [-1.5 * power], rtol=1e-5, atol=1e-38)
+
+
+def test_the_golden_of_focal_at_gamma_below_1_is_nan():
+    (case,) = only("halted_focal", "halted_focal", gamma=0.5)
+    bad = np.isnan(case["grad"])
+    assert np.any(bad) and np.all(np.abs(case["logits"][bad]) > 36)
+    _, grads = of_sum(
+        lambda z: jaxloss.halted_focal(
+            z, case["targets"], gamma=0.5, alpha=0.25, halting="released"
+        ),
+        case["logits"],
+    )
+    same(grads, case.exact("grad"))
+
+
+@pytest.mark.parametrize(
+    "case",
+    only("sigmoid_encourage", base_loss="mle", add_loss="ell"),
+    ids=lambda c: c.name,
+)
+def test_a_bonus_with_one_sigmoid_too_many(case):
+    """`ell` takes the cross-entropy of the logit 1 - p: its bonus is between log 2 and
+    log(1 + e) in size, where log(1 - p) grows without end, and never has a slope above
+    a quarter of sigmoid(1)."""
+    z, targets = case["logits"], case["targets"]
+    signed = np.where(targets == 1, z, -z)
+    _, plain = of_sum(lambda z: jaxloss.sigmoid_cross_entropy(z, targets), z)
+    bonus = (case["grad"] - plain) / 0.5 * np.where(targets == 1, 1, -1)
+    rest = np.where(targets == 1, jax.nn.sigmoid(-signed), -jax.nn.sigmoid(signed))
+    expected = -jax.nn.sigmoid(-rest) * jax.nn.sigmoid(z) * jax.nn.sigmoid(-z)
+    same(bonus, expected)
+    assert np.all(np.abs(bonus) <= 0.25 / (1 + np.exp(-1.0)))
+    slopes = jax.vmap(jax.vmap(jax.grad(lambda u: curves.log_bonus(u))))(signed)
+    same(slopes, -jax.nn.sigmoid(signed))
+    sure = signed > 1
+    assert np.all(np.abs(slopes)[sure] > 2 * np.abs(bonus)[sure])
+
+
+@pytest.mark.parametrize(
+    "case", load("class_balanced", "class_balanced_softmax"), ids=lambda c: c.name
+)
+def test_class_balanced_softmax_is_binary(case):
+    """A binary cross-entropy of the softmax's p and a mean over the classes, not the
+    cross-entropy of the paper. torch clamps its logs at -100."""
+    z, labels = case["logits"], case["labels"]
+    hot = np.eye(z.shape[-1])[labels]
+    weights = jaxloss.class_weights(
+        case["class_counts"], scheme="effective", beta=case.hyper["beta"]
+    )[labels]
+    p = jax.nn.softmax(z)
+    logs = np.maximum(jnp.log(jnp.where(hot == 1, p, 1 - p)), -100)
+    released = -weights * np.mean(logs, axis=-1)
+    np.testing.assert_allclose(released, case["loss"], rtol=1e-6, atol=1e-6)
+    assert differ(released, case.exact("loss")) == (case.name == "case024")
+    assert differ(weights * jaxloss.cross_entropy(z, labels), case["loss"])
+
+
+def test_class_balanced_focal_overflows_in_float32():
+    """log(1 + exp(-z)), the modulator, is NaN in the gradient below z = -88."""
+    z, targets = np.array([[-100.0, 100.0]], np.float32), np.array([[0.0, 1.0]])
+
+    def released(z, gamma=2.0):
+        bce = jaxloss.sigmoid_cross_entropy(z[..., None], targets[..., None])
+        log_modulator = -gamma * targets * z - gamma * jnp.log(1 + jnp.exp(-z))
+        return jnp.sum(jnp.exp(log_modulator) * bce, axis=-1)
+
+    assert np.isnan(of_sum(released, z)[1][0, 0])
+    losses, grads = of_sum(lambda z: jaxloss.sigmoid_focal(z, targets), z)
+    assert losses == 0 and np.all(np.abs(grads) < 1e-37)
