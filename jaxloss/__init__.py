@@ -31,6 +31,8 @@ from jaxloss._robust import (
     normalized_cross_entropy as normalized_cross_entropy,
     forward_corrected_cross_entropy as forward_corrected_cross_entropy,
     backward_corrected_cross_entropy as backward_corrected_cross_entropy,
+    symmetric_transition as symmetric_transition,
+    pair_transition as pair_transition,
     transition_from_anchors as transition_from_anchors,
     transition_from_labels as transition_from_labels,
 )

@@ -167,9 +167,8 @@ def label_aware_smoothing(
             smoothing = tail + span * jnp.where(some, jnp.exp(power * log_v), 0)
         case _:
             assert_never(_unknown("form", form, Form))
-    return cross_entropy(
-        logits, labels, label_smoothing=smoothing.at[labels].get(mode="clip")
-    )
+    own = jnp.asarray(smoothing).at[labels].get(mode="clip")
+    return cross_entropy(logits, labels, label_smoothing=own)
 
 
 def _unknown(name, value, allowed):

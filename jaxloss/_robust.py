@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Float, Integer
 
 from jaxloss._checks import (
@@ -151,6 +152,54 @@ def backward_corrected_cross_entropy(
         return -jnp.sum(weights * jnp.where(some, log_p, 0), axis=-1)
 
     return per_example(loss, logits, labels)
+
+
+def symmetric_transition(
+    num_classes: int, rate: ArrayLike
+) -> Float[Array, "classes classes"]:
+    r"""Symmetric noise: any other class with the same probability, $\eta / (C - 1)$.
+
+    Args:
+        num_classes: C, at least 2.
+        rate: $\eta$ in [0, 1], the share of labels that are wrong; may be traced.
+    Returns:
+        T, float32 or wider.
+    Raises:
+        ValueError: rate out of range.
+    Source: Zhang & Sabuncu, NeurIPS 2018, arXiv:1805.07836, section 4.
+
+    >>> symmetric_transition(3, 0.5)
+    Array([[0.5 , 0.25, 0.25],
+           [0.25, 0.5 , 0.25],
+           [0.25, 0.25, 0.5 ]], dtype=float32)
+    """
+    check_range("rate", rate, 0, 1)
+    eye = jnp.eye(num_classes)
+    return (1 - jnp.asarray(rate)) * eye + rate * (1 - eye) / (num_classes - 1)
+
+
+def pair_transition(
+    num_classes: int, rate: ArrayLike
+) -> Float[Array, "classes classes"]:
+    r"""Pair flips: a wrong label is that of the next class, the first after the last.
+
+    Args:
+        num_classes: C, at least 2.
+        rate: in [0, 1], the share of labels that are wrong; may be traced.
+    Returns:
+        T, float32 or wider.
+    Raises:
+        ValueError: rate out of range.
+    Source: Zhang & Sabuncu, NeurIPS 2018, arXiv:1805.07836, section 4.
+
+    >>> pair_transition(3, 0.25)
+    Array([[0.75, 0.25, 0.  ],
+           [0.  , 0.75, 0.25],
+           [0.25, 0.  , 0.75]], dtype=float32)
+    """
+    check_range("rate", rate, 0, 1)
+    eye = jnp.eye(num_classes)
+    return (1 - jnp.asarray(rate)) * eye + rate * jnp.roll(eye, 1, axis=1)
 
 
 def transition_from_anchors(

@@ -133,7 +133,7 @@ GALA = {
 }
 BIAS = {"hyper": {"bias_logits": bias}, "held_constant": ("bias_logits",)}
 ON_BIAS = {**BIAS, "takes_labels": False}
-NOT_A_SOFTMAX = {
+NOT_A_SOFTMAX: Any = {
     "zero_when_sure": False,
     "shift_invariant": False,
     "zero_sum": False,

@@ -131,6 +131,11 @@ WRONG_VALUES = {
         lambda z, y: jaxloss.scale_gradient(z, jnp.ones((4, 1, 1))),
         ["weights", "[4,1,1]", "float32[4,3]"],
     ),
+    "noise rate above 1": (
+        alone(jaxloss.symmetric_transition, 3, 1.5),
+        ["rate", "1.5"],
+    ),
+    "negative noise rate": (alone(jaxloss.pair_transition, 3, -0.5), ["rate", "-0.5"]),
     "quantile 0": (
         alone(jaxloss.transition_from_anchors, jnp.ones((2, 2)), quantile=0.0),
         ["quantile", "0.0"],

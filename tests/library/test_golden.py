@@ -12,7 +12,7 @@ import pytest
 
 import jaxloss
 from jaxloss import curves
-from tests.library.golden import load
+from tests.library.golden import FOLDER, load
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -32,6 +32,7 @@ NUM_CASES = {
     },
     "prediction_rebalance": {"prediction_rebalance": 4},
     "tau_norm": {"tau_norm": 4},
+    "noise_transition": {"noise_pairflip": 2, "noise_symmetric": 2},
     "focal_softmax": {"focal_softmax": 13},
     "focal_sigmoid": {"focal_sigmoid": 15},
     "halted_focal": {
@@ -406,8 +407,8 @@ def encourage_general(z, case):
         on = functools.partial(dict, activation=sigmoid or "softmax")
         total = losses[base](z, labels, **on())
         if gamma > 0:
-            bonus = jaxloss.mirror_bonus(z, labels, gamma=gamma, **on())
-            total = total + strength * bonus
+            mirror = jaxloss.mirror_bonus(z, labels, gamma=gamma, **on())
+            total = total + strength * mirror
         return total / z.shape[-1]  # the code takes means over the classes
 
     weight, log_end = 1.0, hyper["log_end"]
@@ -520,7 +521,13 @@ LOSSES = {
     "vqa_focal_code": focal_code,
 }
 GREEDY_MODES = ("gge_modes", "ggd_vqa_modes")
-BY_THEMSELVES = ("gala_sequence", "prediction_rebalance", "tau_norm", *GREEDY_MODES)
+BY_THEMSELVES = (
+    "gala_sequence",
+    "noise_transition",
+    "prediction_rebalance",
+    "tau_norm",
+    *GREEDY_MODES,
+)
 SEQUENCES = {
     "gala_sequence_code": "released",
     "gala_sequence_code_single_accum": "released_once",
@@ -701,13 +708,33 @@ def test_modes_of_general_greedy_debiasing(case, leaking):
         close(grad, case[stored(name, "" if leaking else "_stopgrad")])
 
 
+@cases("noise_transition")
+def test_noise_models(case):
+    """The matrices, and the labels that the released generator draws by them."""
+    models = {
+        "noise_symmetric": jaxloss.symmetric_transition,
+        "noise_pairflip": jaxloss.pair_transition,
+    }
+    transition = models[case.loss](case.hyper["num_classes"], case.hyper["rate"])
+    close(transition, case["T"])
+    draw = np.random.RandomState(case.hyper["random_state"])
+    rows = np.asarray(transition)[case["labels"]]
+    noisy = [np.argmax(draw.multinomial(1, row)) for row in rows]
+    assert np.array_equal(noisy, case["noisy_labels"])
+    estimate = jaxloss.transition_from_labels(
+        case["labels"], np.array(noisy), len(rows)
+    )
+    kept = np.bincount(case["labels"], minlength=len(rows)) @ np.diag(estimate)
+    np.testing.assert_allclose(1 - kept / len(rows), case["actual_rate"], rtol=1e-12)
+
+
 def test_nothing_is_missing():
     for family, expected in NUM_CASES.items():
         assert {loss: len(load(family, loss)) for loss in expected} == expected
         assert len(load(family)) == sum(expected.values())
         for case in load(family):
-            assert case["logits"].size > 0
-    specific = SEQUENCES.keys() | {"prediction_rebalance", "tau_norm"}
-    specific |= {loss for family in GREEDY_MODES for loss in NUM_CASES[family]}
+            assert family == "noise_transition" or case["logits"].size > 0
+    assert NUM_CASES.keys() == {path.stem for path in FOLDER.glob("*.npz")}
+    specific = {loss for family in BY_THEMSELVES for loss in NUM_CASES[family]}
     tested = LOSSES.keys() | specific
     assert tested == {loss for losses in NUM_CASES.values() for loss in losses}
