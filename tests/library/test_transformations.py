@@ -129,18 +129,14 @@ FOR_THE_BACKWARD_PASS = [
     "equalization",
     "cosface",
     "arcface",
-    "label_aware",
-    "smoothing",
 ]
 
 
 @pytest.mark.parametrize("name", FOR_THE_BACKWARD_PASS)
 def test_one_array_of_the_size_of_the_logits_is_kept(name):
-    """Measured on what is compiled: no one-hot array, no second copy. Label smoothing
-    keeps in a quarter of that which classes are in."""
+    """Measured on what is compiled: no one-hot array, no second copy."""
     n, c = 256, 512
     z, labels = jnp.zeros((n, c), jnp.float32), jnp.zeros(n, jnp.int32)
     forward = jax.jit(lambda z: jax.vjp(lambda z: CASES[name](z, labels), z)[1])
     kept = forward.lower(z).compile().memory_analysis().output_size_in_bytes
-    smoothed = name in ("label_aware", "smoothing")
-    assert kept <= (1.3 if smoothed else 1.05) * z.nbytes
+    assert kept <= 1.05 * z.nbytes
