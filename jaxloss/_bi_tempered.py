@@ -5,8 +5,8 @@ nothing cancels there. With $s = t_2 - 1$ and $d_j = z_m - z_j$ the softmax is
 
 $$\frac{p_j}{p_m} = (1 + s\, d_j / x)^{-1/s}, \qquad x = p_m^{-s} = 1 + s\alpha,$$
 
-so its one unknown per example is $\alpha$. Newton finds it; no derivative passes through
-the loop, that of $\alpha$ being known from $\sum_j p_j = 1$.
+so its one unknown per example is $\alpha$. Newton finds it; no derivative passes
+through the loop, that of $\alpha$ being known from $\sum_j p_j = 1$.
 """
 
 import math
@@ -90,7 +90,7 @@ def bi_tempered_logistic(
     valid = is_class(logits, labels)
     # Keeps what stands beside an invalid label out of every gradient.
     z = jnp.where(valid[..., None], logits.astype(dtype), 0)
-    alpha = _normalizer(*jax.lax.stop_gradient((_distances(z), hypers.s)))
+    alpha = _normalizer(_distances(z), hypers.s)
     losses = _losses(z, alpha, labels, hypers)
     return jnp.where(valid, losses, jnp.nan).astype(logits.dtype)
 
@@ -108,8 +108,8 @@ def _number(name: str, value: ArrayLike, dtype: jnp.dtype) -> Array:
 
 
 def _distances(z: Array) -> Array:
-    """How far each logit is below the largest, which only shifts them: a constant."""
-    top = jax.lax.stop_gradient(jnp.max(z, axis=-1, keepdims=True))
+    """How far each logit is below the largest."""
+    top = jnp.max(z, axis=-1, keepdims=True)
     return jnp.where(jnp.isneginf(top), 0, top) - z
 
 
@@ -143,9 +143,11 @@ def _sum(x: Array) -> Array:
     return jnp.sum(x, axis=-1, keepdims=True)
 
 
+@jax.custom_jvp
 def _normalizer(d: Array, s: Array) -> Array:
-    r"""alpha, by Newton on $\log_{t_2} \sum_j \exp_{t_2}(z_j - \lambda) = 0$.
+    r"""alpha, exact as a value alone: `_attached` has its derivatives.
 
+    By Newton on $\log_{t_2} \sum_j \exp_{t_2}(z_j - \lambda) = 0$.
     That sum is concave in alpha and linear where one class dominates or all are equal,
     so from 0 it converges from one side: in one step for t2 = 1, in two to five for
     most logits, in eight at worst. The error left by a step is about the square of the
@@ -158,18 +160,26 @@ def _normalizer(d: Array, s: Array) -> Array:
 
     def improve(carry):
         step, alpha, _ = carry
-        logs, powers = _ratios(d, alpha, s)
-        ratios = jnp.exp(-logs)
-        total = _sum(ratios)
-        log_total, bend = jnp.log(total), total / _sum(ratios * powers)
+        # Of sums that share a term XLA writes the terms out: these differ by rounding.
+        scale = jnp.where(s == 0, 2.0**-60, s)
+        x = 1 + s * alpha
+        total = _sum(jnp.exp(jnp.log1p(d * (scale / x)) * (-1 / scale)))
+        slope = _sum(jnp.exp(jnp.log1p(d / (x / scale)) * (-(1 + s) / scale)))
+        log_total, bend = jnp.log(total), total / slope
         error = log_total - _log1p_ratio(alpha, s)
         alpha = alpha + (_expm1_ratio(log_total, s) - alpha) * bend
         # All are equal to C classes at t2 = 10: x = C^9 overflows, and 1 / x is right.
         alpha = jnp.clip(alpha, 0, jnp.finfo(d.dtype).max ** 0.5)
         return step + 1, alpha, (1 + s) * (bend - 1) * error * error
 
-    first = d[..., :1] * 0
+    first = 0 * jnp.minimum(d[..., :1], 0)  # d may be infinite
     return jax.lax.while_loop(unfinished, improve, (0, first, first + 1))[1]
+
+
+@_normalizer.defjvp
+def _normalizer_jvp(primals, _):
+    alpha = _normalizer(*primals)
+    return alpha, jnp.zeros_like(alpha)
 
 
 @jax.custom_jvp
