@@ -1,17 +1,16 @@
 r"""The bi-tempered logistic loss: a heavy-tailed softmax under a bounded divergence.
 
-Everything is said relative to the largest logit $z_m$, which is where nothing cancels.
-With $s = t_2 - 1$ and the distance $d_j = z_m - z_j$ of a class, the softmax is
+Everything is said relative to the largest logit $z_m$, and of the rivals of the label:
+nothing cancels there. With $s = t_2 - 1$ and $d_j = z_m - z_j$ the softmax is
 
-$$\frac{p_j}{p_m} = \exp_{t_2}(-d_j / x) = (1 + s\, d_j / x)^{-1/s}, \qquad
-  x = p_m^{-s} = 1 + s\alpha,$$
+$$\frac{p_j}{p_m} = (1 + s\, d_j / x)^{-1/s}, \qquad x = p_m^{-s} = 1 + s\alpha,$$
 
-so its one unknown per example is $\alpha = \lambda - z_m$. Newton finds it; no
-derivative passes through the loop, that of $\alpha$ being known from $\sum_j p_j = 1$.
+so its one unknown per example is $\alpha$. Newton finds it; no derivative passes
+through the loop, that of $\alpha$ being known from $\sum_j p_j = 1$.
 """
 
-import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -27,7 +26,6 @@ from jaxloss._checks import check_logits_labels, check_range
 from jaxloss._log_odds import at_label, is_class, is_label, wide
 
 _MAX_STEPS = 12
-_UNIT = 2.0**-24  # of what is summed, or what is below `tiny` would miss in the sums
 
 
 def bi_tempered_logistic(
@@ -90,8 +88,9 @@ def bi_tempered_logistic(
         else None,
     )
     valid = is_class(logits, labels)
-    z = logits.astype(dtype)
-    alpha = _normalizer(*jax.lax.stop_gradient((_distances(z, valid)[0], hypers.s)))
+    # Keeps what stands beside an invalid label out of every gradient.
+    z = jnp.where(valid[..., None], logits.astype(dtype), 0)
+    alpha = _normalizer(_distances(z), hypers.s)
     losses = _losses(z, alpha, labels, hypers)
     return jnp.where(valid, losses, jnp.nan).astype(logits.dtype)
 
@@ -108,49 +107,64 @@ def _number(name: str, value: ArrayLike, dtype: jnp.dtype) -> Array:
     return jnp.asarray(value).astype(dtype)
 
 
-def _distances(z: Array, valid: Array) -> tuple[Array, Array]:
-    """How far each logit is below the largest, `_never` if it is out; the largest.
+def _distances(z: Array) -> Array:
+    """How far each logit is below the largest."""
+    top = jnp.max(z, axis=-1, keepdims=True)
+    return jnp.where(jnp.isneginf(top), 0, top) - z
 
-    The select keeps what stands beside an invalid label out of every gradient, the
-    hyper-parameters' included. The largest may be held constant: only differences
-    of logits count.
+
+@jax.custom_jvp
+def _ratios(d: Array, alpha: Array, s: Array) -> tuple[Array, Array]:
+    """Exact: log(p_m / p_j) and (p_j / p_m)^s, where a class is out without a select.
+
+    This is what takes the time. The logarithm stays finite, for 0 times it is no NaN.
     """
-    z = jnp.where(valid[..., None], z, 0)
-    top = jax.lax.stop_gradient(jnp.max(z, axis=-1, keepdims=True))
-    top = jnp.where(jnp.isneginf(top), 0, top)
-    return _below(top, z), top
+    scale = jnp.where(s == 0, 2.0**-60, s)
+    y = d * (scale / (1 + s * alpha))
+    logs = jnp.minimum(jnp.log1p(y) * (1 / scale), jnp.finfo(d.dtype).max / 16)
+    return logs, 1 / (1 + y)
 
 
-def _below(top: Array, z: Array) -> Array:
-    d = top - z
-    return jnp.where(d < _never(d), d, _never(d))
+@_ratios.defjvp
+def _ratios_jvp(primals, tangents):
+    d, alpha, s = primals
+    out = jnp.isinf(d)
+
+    def plain(d, alpha, s):
+        e = d / (1 + s * alpha)
+        return _log1p_ratio(e, s), 1 / (1 + s * e)
+
+    (d, dd) = (jnp.where(out, 0, x) for x in (d, tangents[0]))
+    _, changes = jax.jvp(plain, (d, alpha, s), (dd, *tangents[1:]))
+    return _ratios(*primals), tuple(jnp.where(out, 0, dx) for dx in changes)
 
 
-def _never(x: Array) -> float:
-    """Stands for infinity: finite, also times s, whose products with 0 are no NaN."""
-    return float(jnp.finfo(x.dtype).max) / 16
+def _sum(x: Array) -> Array:
+    return jnp.sum(x, axis=-1, keepdims=True)
 
 
+@jax.custom_jvp
 def _normalizer(d: Array, s: Array) -> Array:
-    r"""alpha, by Newton on $\log_{t_2} \sum_j \exp_{t_2}(z_j - \lambda) = 0$.
+    r"""alpha, exact as a value alone: `_attached` has its derivatives.
 
+    By Newton on $\log_{t_2} \sum_j \exp_{t_2}(z_j - \lambda) = 0$.
     That sum is concave in alpha and linear where one class dominates or all are equal,
-    so from 0 it converges from one side: in one step for t2 = 1, in three to five for
+    so from 0 it converges from one side: in one step for t2 = 1, in two to five for
     most logits, in eight at worst. The error left by a step is about the square of the
     last, times what vanishes with the curvature.
     """
-    eps = jnp.finfo(d.dtype).eps
 
     def unfinished(carry):
         step, _, left = carry
-        return (step < _MAX_STEPS) & jnp.any(left > eps / 4)
+        return (step < _MAX_STEPS) & jnp.any(left > jnp.finfo(d.dtype).eps / 2)
 
     def improve(carry):
         step, alpha, _ = carry
-        e = d / (1 + s * alpha)
-        ratios = jnp.where(d < _never(d), jnp.exp(-_log1p_ratio(e, s)), 0)
-        total = jnp.sum(ratios, axis=-1, keepdims=True)
-        slope = jnp.sum(ratios / (1 + s * e), axis=-1, keepdims=True)
+        # Of sums that share a term XLA writes the terms out: these differ by rounding.
+        scale = jnp.where(s == 0, 2.0**-60, s)
+        x = 1 + s * alpha
+        total = _sum(jnp.exp(jnp.log1p(d * (scale / x)) * (-1 / scale)))
+        slope = _sum(jnp.exp(jnp.log1p(d / (x / scale)) * (-(1 + s) / scale)))
         log_total, bend = jnp.log(total), total / slope
         error = log_total - _log1p_ratio(alpha, s)
         alpha = alpha + (_expm1_ratio(log_total, s) - alpha) * bend
@@ -158,8 +172,14 @@ def _normalizer(d: Array, s: Array) -> Array:
         alpha = jnp.clip(alpha, 0, jnp.finfo(d.dtype).max ** 0.5)
         return step + 1, alpha, (1 + s) * (bend - 1) * error * error
 
-    first = d[..., :1] * 0
-    return jax.lax.while_loop(unfinished, improve, improve((0, first, first)))[1]
+    first = 0 * jnp.minimum(d[..., :1], 0)  # d may be infinite
+    return jax.lax.while_loop(unfinished, improve, (0, first, first + 1))[1]
+
+
+@_normalizer.defjvp
+def _normalizer_jvp(primals, _):
+    alpha = _normalizer(*primals)
+    return alpha, jnp.zeros_like(alpha)
 
 
 @jax.custom_jvp
@@ -172,78 +192,56 @@ def _attached(alpha: Array, d: Array, s: Array) -> Array:
 def _attached_jvp(primals, tangents):
     alpha, d, s = primals
     alpha = _attached(alpha, d, s)
+    out = jnp.isinf(d)
+    d, dd = (jnp.where(out, 0, x) for x in (d, tangents[1]))
 
-    def total(d, s):
-        p = jnp.where(d < _never(d), jnp.exp(-_log1p_ratio(alpha + d, s)), 0)
-        return jnp.sum(p, axis=-1, keepdims=True), p
+    def log_p(d, s):
+        return -_log1p_ratio(alpha + d, s)
 
-    _, change, p = jax.jvp(total, (d, s), tangents[1:], has_aux=True)
-    weights = jnp.sum(p / (1 + s * (alpha + d)), axis=-1, keepdims=True)
-    return alpha, change / weights
+    logs, change = jax.jvp(log_p, (d, s), (dd, tangents[2]))
+    p = jnp.where(out, 0, jnp.exp(logs))
+    return alpha, _sum(p * change) / _sum(p / (1 + s * (alpha + d)))
 
 
 class _Parts(NamedTuple):
-    """Each class relative to the largest logit, and the label, class axis kept."""
+    """Relative to the largest logit, class axis kept."""
 
-    log_ratios: Array  # log(p_m / p_j)
-    powers: Array  # (p_j / p_m)^(t2 - 1)
-    ratios: Array  # p_j / p_m, in units of _UNIT
-    shares: Array  # likewise, what of them is the largest logit, equal ones together
-    rest: Array  # the sum of all other ratios: p_m = 1 / (1 + rest)
+    hot: Array
+    logs: Array  # log(p_m / p_j)
+    powers: Array  # (p_j / p_m)^s
+    ratios: Array  # p_j / p_m of the rivals, 0 for the label
+    bent: Array  # likewise (p_j / p_m)^(1 + b)
+    rest: Array  # the sum of `ratios`
     label: Array  # log(p_m / p_y)
+    log_total: Array  # -log p_m
 
 
-def _parts(z: Array, alpha: Array, labels: Array, s: Array) -> _Parts:
-    d, top = _distances(z, is_class(z, labels))
+def _parts(z: Array, alpha: Array, labels: Array, b: Array, s: Array) -> _Parts:
+    d = _distances(z)
     alpha = _attached(alpha, d, s)
-    x = 1 + s * alpha
-
-    def log_ratio(d):
-        return jnp.where(d < _never(d), _log1p_ratio(d / x, s), _never(d))
-
-    log_ratios = log_ratio(d)
-    tops = d == 0
-    count = jnp.sum(tops, axis=-1, keepdims=True, dtype=z.dtype)
-    shares = jnp.where(tops, 1 / (_UNIT * count), 0)
-    ratios = _exp_in_units(-log_ratios)
-    # An invalid label's logit may be anything: its row is zeros here.
-    label = jnp.where(is_class(z, labels)[..., None], at_label(z, labels), top)
-    return _Parts(
-        log_ratios,
-        1 / (1 + s * d / x),
-        ratios,
-        shares,
-        _sum(ratios - shares),
-        log_ratio(_below(top, label)),
-    )
-
-
-def _exp_in_units(x: Array) -> Array:
-    return (jnp.exp(x / 2) * _UNIT**-0.5) ** 2
-
-
-def _sum(in_units: Array) -> Array:
-    return jnp.sum(in_units, axis=-1, keepdims=True) * _UNIT
+    logs, powers = _ratios(d, alpha, s)
+    hot = is_label(z, labels)
+    ratios = jnp.where(hot, 0, jnp.exp(-logs))
+    bent = jnp.where(hot, 0, jnp.exp(-(1 + b) * logs))
+    rest, label = _sum(ratios), _ratios(at_label(d, labels), alpha, s)[0]
+    log_total = jnp.log1p(rest + jnp.expm1(-label))
+    return _Parts(hot, logs, powers, ratios, bent, rest, label, log_total)
 
 
 def _plain_losses(z: Array, alpha: Array, labels: Array, hypers: _Hypers) -> Array:
     b, s, smoothing = hypers
-    parts = _parts(z, alpha, labels, s)
-    log_top = -jnp.log1p(parts.rest)
-    log_label = log_top - parts.label
-    powers = _exp_in_units(-(1 + b) * parts.log_ratios)
-    rivals = _sum(powers - parts.shares) - jnp.expm1(-(1 + b) * parts.label)
-    rivals = jnp.exp((1 + b) * log_top) * rivals / (1 + b)
+    parts = _parts(z, alpha, labels, b, s)
+    log_label = -parts.label - parts.log_total
+    rivals = jnp.exp(-(1 + b) * parts.log_total) * _sum(parts.bent) / (1 + b)
     if smoothing is None:
         return jnp.squeeze(_divergence(log_label, b) + rivals, -1)
     log_q, each = jnp.log1p(-smoothing), smoothing / (z.shape[-1] - 1)
     label = jnp.exp((1 + b) * log_q) * _divergence(log_label - log_q, b)
     log_each = jnp.log(jnp.where(each > 0, each, 1))
-    entropy = each * _expm1_ratio(log_each, b) - each * jnp.exp(b * log_each) / (1 + b)
-    cross = _expm1_ratio(log_top - parts.log_ratios, b)
-    cross = jnp.sum(cross, axis=-1, keepdims=True) - _expm1_ratio(log_label, b)
-    others = (z.shape[-1] - 1) * entropy - each * cross
-    return jnp.squeeze(label + rivals + others, -1)
+    entropy = each * (_expm1_ratio(log_each, b) - jnp.exp(b * log_each) / (1 + b))
+    cross = _expm1_ratio(-parts.logs - parts.log_total, b)
+    cross = each * _sum(jnp.where(parts.hot, 0, cross))
+    return jnp.squeeze(label + rivals + (z.shape[-1] - 1) * entropy - cross, -1)
 
 
 @jax.custom_jvp
@@ -260,8 +258,15 @@ def _losses_jvp(primals, tangents):
     if not isinstance(dz, SymbolicZero):
         slope += jnp.sum(_gradient(z, alpha, labels, hypers) * dz, axis=-1)
     if not all(isinstance(dt, SymbolicZero) for dt in dhypers if dt is not None):
-        dhypers = _Hypers(*map(_instantiate, dhypers))
-        plain = functools.partial(_plain_losses, z, alpha, labels)
+        dhypers = jax.tree.map(
+            lambda dt: jnp.zeros(dt.shape, dt.dtype) if _is_zero(dt) else dt,
+            dhypers,
+            is_leaf=_is_zero,
+        )
+
+        def plain(hypers):
+            return _plain_losses(z, alpha, labels, hypers)
+
         slope += jax.jvp(plain, (hypers,), (dhypers,))[1]
     return losses, slope
 
@@ -269,69 +274,42 @@ def _losses_jvp(primals, tangents):
 _losses.defjvp(_losses_jvp, symbolic_zeros=True)
 
 
-def _instantiate(tangent):
-    if isinstance(tangent, SymbolicZero):
-        return jnp.zeros(tangent.shape, tangent.dtype)
-    return tangent
+def _is_zero(tangent) -> bool:
+    return isinstance(tangent, SymbolicZero)
 
 
 def _gradient(z: Array, alpha: Array, labels: Array, hypers: _Hypers) -> Array:
-    """The gradient of the docstring, from sums of terms of one sign.
+    """The gradient of the docstring, from sums over the rivals of terms of one sign.
 
-    What is summed over the rivals of the label is summed over the classes below the
-    largest logit, plus the largest minus the label: neither is lost beside the other.
+    A rival's slope is that of p^(1 - t1) over a mean of it. Both are taken less that of
+    the largest logit, unless that is the label: then they are far from it.
     """
     b, s, smoothing = hypers
-    parts = _parts(z, alpha, labels, s)
-    logs, label = parts.log_ratios, parts.label
-    total = 1 + parts.rest
-    log_top = -jnp.log1p(parts.rest)
-    # A rival's slope is that of p^(1 - t1) over a mean of it. Where the label has most
-    # of the mass the mean is far above and comes as a difference; else p^(1 - t1) does.
-    sure = label < math.log(2)
-    above = _exp_in_units(-(1 + b) * logs)
-    small = jnp.abs(b * logs) < 0.125
-    below = parts.ratios * _small_expm1(jnp.where(small, -b * logs, 0))
-    below = jnp.where(small, below, above - parts.ratios)
-    heights = jnp.where(sure, above, below) * parts.powers
-    escorts = parts.ratios * parts.powers
-    rest_escorts = _sum(escorts - parts.shares)
-    rest_heights = _sum(heights - jnp.where(sure, parts.shares, 0))
-    total_escorts = 1 + rest_escorts
-    lift = _bounded(-(b + s) * label)
-    mean = rest_heights - jnp.where(
-        sure, parts.rest + jnp.expm1(lift) * total, jnp.exp(lift) * total
+    hot, logs, powers, ratios, bent, rest, label, log_total = _parts(
+        z, alpha, labels, b, s
     )
-    mean = mean / total_escorts
-    scale = jnp.exp((1 + b + s) * log_top)
-    rivals = scale * (heights - mean * escorts) * _UNIT
-    # The label: both terms are negative.
+    base = jnp.where(label < math.log(2), 0, 1).astype(z.dtype)
+    near, small = _near(-b * logs)
+    close = ratios * small * (1 + small * _horner(_EXPM1, small))
+    heights = jnp.where(near & (base > 0), close, bent - base * ratios)
+    heights, escorts = heights * powers, ratios * powers
+    sum_heights, others = _sum(heights), _sum(escorts)
     escort = jnp.exp(-(1 + s) * label)
-    others = (rest_escorts - jnp.expm1(-(1 + s) * label)) / total_escorts
-    missing = (parts.rest - jnp.expm1(-label)) / total
-    weights = rest_heights + jnp.where(sure, 0, rest_escorts)
-    weights = scale * (weights - jnp.expm1(-(1 + b + s) * label))
-    factor = jnp.exp((b + s) * (log_top - label))
-    own = -missing * factor * others - escort / total_escorts * weights
-    hot = is_label(z, labels)
-    if smoothing is not None:
-        each = smoothing / (z.shape[-1] - 1)
-        pulls = jnp.exp(_bounded((b + s) * (log_top - logs)))
-        pulls = jnp.where(jnp.isneginf(z), 0, pulls)
-        pulls = jnp.where(hot, smoothing * factor, -each * pulls)
-        pulls = pulls - escorts * (_sum(pulls) / total_escorts)
-        grads = jnp.where(hot, own, rivals) + pulls
-    else:
-        grads = jnp.where(hot, own, rivals)
-    return jnp.where(is_class(z, labels)[..., None], grads, 0)
-
-
-def _small_expm1(x: Array) -> Array:
-    """To 1/8, in fewer operations than any `expm1`."""
-    series = jnp.zeros_like(x)
-    for n in range(11 if x.dtype == jnp.float64 else 6, 0, -1):
-        series = (1 + series) * x / n
-    return series
+    factor = jnp.exp(_bounded(-(b + s) * label))
+    mean = (sum_heights - base * escort - rest * factor) / (others + escort)
+    own = rest * factor * others + escort * (sum_heights + base * others)
+    own = -own / (others + escort)
+    scale = jnp.exp(-(1 + b + s) * log_total)
+    grads = scale * jnp.where(hot, own, heights - mean * escorts)
+    if smoothing is None:
+        return grads
+    each = smoothing / (z.shape[-1] - 1)
+    pulls = -each * jnp.exp(_bounded(-b * (logs + log_total) - s * log_total)) * powers
+    pulls = jnp.where(hot | jnp.isneginf(z), 0, pulls)
+    push = smoothing * jnp.exp(_bounded(-(b + s) * (label + log_total)))
+    own = push * others - escort * _sum(pulls)
+    pulls = pulls - escorts * ((push + _sum(pulls)) / (others + escort))
+    return grads + jnp.where(hot, own / (others + escort), pulls)
 
 
 def _bounded(exponent: Array) -> Array:
@@ -345,89 +323,53 @@ def _divergence(log_p: Array, b: Array) -> Array:
     As $\log_{t_1}$ it is a difference that cancels where p is near 1; there its series
     in log p.
     """
-    near = jnp.abs(log_p) < 0.5
-    x = jnp.where(near, log_p, 0)
-    # The coefficients are ((1 + b)^n - b^n) / (n + 1)!
-    series, power, factor = jnp.zeros_like(x), jnp.ones_like(b), jnp.ones_like(x)
-    difference = jnp.zeros_like(b)
-    for n in range(1, 20):
-        difference, power = (1 + b) * difference + power, b * power
-        factor = factor * x / n
-        series = series + difference * factor * x / (n + 1)
+    near, x = _near(log_p)
+    coefficients, power, difference = [], 1, 1  # b^n, (1 + b)^n - b^n
+    for n in range(1, _TERMS + 1):
+        coefficients.append(difference / math.factorial(n + 1))
+        power = power * b
+        difference = (1 + b) * difference + power
     far = jnp.where(near, -1, log_p)
     direct = _expm1_ratio(far, 1 + b) - _expm1_ratio(far, b)
-    return jnp.where(near, series, direct)
+    return jnp.where(near, x * x * _horner(coefficients, x), direct)
 
 
-# log_t and exp_t without their poles at t = 1. `x` is finite or -inf.
+# log_t and exp_t without their poles at t = 1, nor in any derivative: f(c x) / c is
+# x + c x^2 times a series in c x.
+_TERMS = 8
+_LOG1P = [(-1) ** (n + 1) / (n + 2) for n in range(_TERMS)]
+_EXPM1 = [1 / math.factorial(n + 2) for n in range(_TERMS)]
 
 
-@jax.custom_jvp
 def _log1p_ratio(x: Array, s: Array) -> Array:
-    """log(1 + s x) / s, which is x at s = 0. Exact derivatives."""
-    # Near 1 by the series of atanh, which XLA computes faster than `log1p`.
-    y = jnp.minimum(s * x, _never(x))
-    r = y / (2 + y)
-    series = jnp.zeros_like(r)
-    for n in range(15 if x.dtype == jnp.float64 else 7, 1, -2):
-        series = (series + 1 / n) * r * r
-    near = x * (1 - r) * (1 + series)
-    return jnp.where(y < 0.125, near, jnp.log(1 + y) / jnp.where(s == 0, 1, s))
+    """log(1 + s x) / s, which is x at s = 0."""
+    return _ratio(jnp.log1p, _LOG1P, x, s)
 
 
-def _log1p_ratio_jvp(primals, tangents):
-    x, s = primals
-    dx, ds = tangents
-    value = _log1p_ratio(x, s)
-    slope = jnp.zeros_like(value) if isinstance(dx, SymbolicZero) else dx / (1 + s * x)
-    if not isinstance(ds, SymbolicZero):
-        slope = slope + ds * _in_factor(
-            x, s, lambda y: y / (1 + y) - jnp.log1p(y), lambda n: (-1) ** (n - 1)
-        )
-    return value, slope
-
-
-_log1p_ratio.defjvp(_log1p_ratio_jvp, symbolic_zeros=True)
-
-
-@jax.custom_jvp
 def _expm1_ratio(x: Array, c: Array) -> Array:
-    """(exp(c x) - 1) / c, which is x at c = 0. Exact derivatives."""
-    return jnp.where(c == 0, x, jnp.expm1(c * x) / jnp.where(c == 0, 1, c))
+    """(exp(c x) - 1) / c, which is x at c = 0."""
+    return _ratio(jnp.expm1, _EXPM1, x, c)
 
 
-def _expm1_ratio_jvp(primals, tangents):
-    x, c = primals
-    dx, dc = tangents
-    value = _expm1_ratio(x, c)
-    slope = (
-        jnp.zeros_like(value) if isinstance(dx, SymbolicZero) else dx * jnp.exp(c * x)
-    )
-    if not isinstance(dc, SymbolicZero):
-        slope = slope + dc * _in_factor(
-            x,
-            c,
-            lambda y: y * jnp.exp(y) - jnp.expm1(y),
-            lambda n: 1 / math.factorial(n - 1),
-        )
-    return value, slope
+def _ratio(function, coefficients: list[float], x: Array, c: Array) -> Array:
+    near, y = _near(c * x)
+    large = jnp.finfo(x.dtype).max ** 0.25  # where c is 0
+    bounded = jnp.clip(x, -large, large)
+    close = x + c * bounded * bounded * _horner(coefficients, y)
+    far = function(jnp.where(near, 1, c * x)) * (1 / jnp.where(c == 0, 1, c))
+    return jnp.where(near, close, far)
 
 
-_expm1_ratio.defjvp(_expm1_ratio_jvp, symbolic_zeros=True)
+def _near(y: Array) -> tuple[Array, Array]:
+    """Where a series of `_TERMS` is exact and a difference of f(y) is not; y there."""
+    near = jnp.abs(y) < (0.015 if y.dtype == jnp.float64 else 0.1)
+    return near, jnp.where(near, y, 0)
 
 
-def _in_factor(x, c, direct, coefficient):
-    """The derivative in c of f(c x) / c: (c x f'(c x) - f(c x)) / c^2.
-
-    Near c x = 0 from the coefficients of y f'(y), of which f loses one part in n.
-    """
-    big = jnp.finfo(x.dtype).max ** 0.25
-    x = jnp.clip(x, -big, big)
-    # Twelve terms: 28 to 1/4 in float64 take XLA minutes in the second derivative.
-    near = jnp.abs(c * x) < (0.06 if x.dtype == jnp.float64 else 0.25)
-    y = jnp.where(near, c * x, 0)
-    series = jnp.zeros_like(y)
-    for n in reversed(range(2, 14)):
-        series = series * y + coefficient(n) * (1 - 1 / n)
-    far = direct(jnp.where(near, 1, c * x)) / jnp.where(near, 1, c * c)
-    return jnp.where(near, x * x * series, far)
+def _horner(coefficients: Sequence[ArrayLike], x: Array) -> Array:
+    if x.dtype == jnp.float32:
+        coefficients = coefficients[:5]
+    value = jnp.zeros_like(x)
+    for a in reversed(coefficients):
+        value = value * x + a
+    return value
