@@ -87,7 +87,8 @@ def bi_tempered_logistic(
         and (isinstance(label_smoothing, Tracer) or np.any(label_smoothing))
         else None,
     )
-    valid = is_class(logits, labels)
+    # NaN logits are no example, and loud.
+    valid = is_class(logits, labels) & ~jnp.any(jnp.isnan(logits), axis=-1)
     # Keeps what stands beside an invalid label out of every gradient.
     z = jnp.where(valid[..., None], logits.astype(dtype), 0)
     alpha = _normalizer(_distances(z), hypers.s)

@@ -94,21 +94,18 @@ def arcface(
     cosines, labels = check_logits_labels(cosines, labels)
     check_range("margin", margin, 0, float(jnp.pi))
     m, scale = jnp.asarray(margin), as_scale(scale, cosines)
-    c = at_label(cosines, labels).astype(wide(cosines.dtype))
-    c = jnp.where(is_class(cosines, labels)[..., None], c, 0)
+    # Wide from here on: both ways of its gradient are added before they are rounded.
+    z = cosines.astype(wide(cosines.dtype))
+    c = jnp.where(is_class(z, labels)[..., None], at_label(z, labels), 0)
     c = jnp.where(jnp.abs(c) < 1, c, jnp.sign(c))
     square = (1 - c) * (1 + c)
     sine = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
     within = c > -jnp.cos(m)
     # Less c itself, which the log-odds have already.
     moved = c * (jnp.cos(m) - 1) - sine * jnp.sin(m)
-    return apply_curve(
-        curve,
-        cosines,
-        labels,
-        scale=scale,
-        label_offset=scale * jnp.where(within, moved, -m * jnp.sin(m)),
-    )
+    moved = scale * jnp.where(within, moved, -m * jnp.sin(m))
+    losses = apply_curve(curve, z, labels, scale=scale, label_offset=moved)
+    return losses.astype(cosines.dtype)
 
 
 def logit_norm(
@@ -147,10 +144,12 @@ def logit_norm(
     logits, labels = check_logits_labels(logits, labels)
     check_range("temperature", temperature, 0, float("inf"), open_low=True)
     check_range("epsilon", epsilon, 0, float("inf"), open_high=True)
-    z = jnp.where(is_class(logits, labels)[..., None], logits, 0)
-    norm = _norm(z.astype(wide(logits.dtype)))
+    # Wide from here on: both ways of its gradient are added before they are rounded.
+    z = logits.astype(wide(logits.dtype))
+    norm = _norm(jnp.where(is_class(z, labels)[..., None], z, 0))
     whole = jnp.where(norm > 0, norm, 1) + epsilon  # all zero: any scale will do
-    return apply_curve(curve, logits, labels, scale=1 / (whole * temperature))
+    losses = apply_curve(curve, z, labels, scale=1 / (whole * temperature))
+    return losses.astype(logits.dtype)
 
 
 def _norm(z: Array) -> Array:
