@@ -32,8 +32,9 @@ format: venv-test ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: venv-test ## Time the losses against their peers (BENCH_ARGS=...)
-	$(BIN)/python -m bench $(BENCH_ARGS)
+bench: ## Time the losses against their peers (BENCH_ARGS=...)
+	@.ci/venv .venv-bench bench $(PYTHON)
+	.venv-bench/bin/python -m bench $(BENCH_ARGS)
 
 .PHONY: gallery
 gallery: venv-demo ## Draw every loss again: docs/gallery
@@ -69,6 +70,7 @@ requirements: venv-bootstrap ## Pin the requirements anew (UPGRADE=1 for the new
 		-o requirements/test.txt $(if $(UPGRADE),--upgrade)
 	$(COMPILE) --extra train -c requirements/test.txt -o requirements/demo.txt
 	$(COMPILE) --group test -c requirements/test.txt -o requirements/library.txt
+	$(COMPILE) --group bench -c requirements/test.txt -o requirements/bench.txt
 	$(subst pyproject.toml,,$(COMPILE)) --group bootstrap \
 		-c requirements/test.txt -o requirements/bootstrap.txt
 	$(subst pyproject.toml,,$(COMPILE)) --group docs \
@@ -76,5 +78,6 @@ requirements: venv-bootstrap ## Pin the requirements anew (UPGRADE=1 for the new
 
 .PHONY: clean
 clean: ## Remove the virtual environments, caches and build products (not runs/)
-	rm -rf .venv .venv-newest .venv-docs site build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-newest .venv-docs site build dist \
+		.pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
