@@ -1,5 +1,6 @@
 """The tables of a benchmark, and what they were measured on."""
 
+import os
 import platform
 from collections.abc import Iterable, Sequence
 from importlib import metadata
@@ -63,8 +64,6 @@ def _cpu_model() -> str:
 
 
 def _cores() -> int:
-    import os
-
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
