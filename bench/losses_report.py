@@ -11,8 +11,8 @@ over optax's `softmax_cross_entropy_with_integer_labels` at the same shape
 (`{BASELINE}`): what a loss costs. A library's column is its time over ours: how often
 ours fits into theirs. Ratios are medians over interleaved rounds in one process; every
 peer that was timed gave the same losses as ours, to 1e-4, and gradients, to 1e-3. `-`
-is a peer without that loss, or a shape that was left out. "torch" is the textbook formula, eager,
-with autograd, on one thread.
+is a peer without that loss, or a shape that was left out. "torch" is the textbook
+formula, eager, with autograd, on one thread.
 """
 
 
