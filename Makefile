@@ -1,5 +1,6 @@
 VENV ?= .venv
 DOCS_VENV ?= .venv-docs
+BENCH_VENV ?= .venv-bench
 PYTHON ?=
 WORKERS ?= 2
 BIN := $(VENV)/bin
@@ -32,8 +33,8 @@ format: venv-test ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: venv-test ## Time the losses against their peers (BENCH_ARGS=...)
-	$(BIN)/python -m bench $(BENCH_ARGS)
+bench: venv-bench ## Time the losses against their peers (BENCH_ARGS=--quick)
+	$(BENCH_VENV)/bin/python -m bench $(BENCH_ARGS)
 
 .PHONY: gallery
 gallery: venv-demo ## Draw every loss again: docs/gallery
@@ -48,7 +49,7 @@ docs: venv-docs ## Build the documentation: site/index.html
 .PHONY: venv
 venv: venv-test ## Make .venv with everything that the other targets need
 
-.PHONY: venv-bootstrap venv-demo venv-docs venv-library venv-test
+.PHONY: venv-bench venv-bootstrap venv-demo venv-docs venv-library venv-test
 # The requirements of the tests hold those of the demo.
 venv-demo:
 	@.ci/venv $(VENV) $(if $(wildcard $(VENV)/.installed-test),test,demo) $(PYTHON)
@@ -57,6 +58,9 @@ venv-bootstrap venv-library venv-test: venv-%:
 # Apart: none of it is needed to use, test or change the code.
 venv-docs:
 	@.ci/venv $(DOCS_VENV) docs $(PYTHON)
+# `$(BENCH_VENV)/bin/python -m pip install torch` adds PyTorch, gigabytes, to the peers.
+venv-bench:
+	@.ci/venv $(BENCH_VENV) bench $(PYTHON)
 
 # In this order: what is pinned in test.txt constrains the others.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
@@ -69,6 +73,7 @@ requirements: venv-bootstrap ## Pin the requirements anew (UPGRADE=1 for the new
 		-o requirements/test.txt $(if $(UPGRADE),--upgrade)
 	$(COMPILE) --extra train -c requirements/test.txt -o requirements/demo.txt
 	$(COMPILE) --group test -c requirements/test.txt -o requirements/library.txt
+	$(COMPILE) --group bench -c requirements/test.txt -o requirements/bench.txt
 	$(subst pyproject.toml,,$(COMPILE)) --group bootstrap \
 		-c requirements/test.txt -o requirements/bootstrap.txt
 	$(subst pyproject.toml,,$(COMPILE)) --group docs \
@@ -76,5 +81,6 @@ requirements: venv-bootstrap ## Pin the requirements anew (UPGRADE=1 for the new
 
 .PHONY: clean
 clean: ## Remove the virtual environments, caches and build products (not runs/)
-	rm -rf .venv .venv-newest .venv-docs site build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-newest .venv-docs site build dist \
+		.pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -173,23 +173,28 @@ def _log_odds_and_rivals(
 ) -> tuple[Array, Array]:
     """Exact: the log-odds, the softmax over the rivals, and all their derivatives."""
     label, exps, total = _parts(logits, scale, margin, labels)
-    valid = is_class(logits, labels)[..., None] & (total > 0)
-    rivals = jnp.where(valid, exps / total, 0)
-    return jnp.squeeze(label - jnp.log(total), -1), rivals
+    valid = is_class(logits, labels) & (total > 0)
+    rivals = jnp.where(valid[..., None], exps / total[..., None], 0)
+    return label - jnp.log(total), rivals
 
 
 def _log_odds_and_rivals_jvp(primals, tangents):
     logits, scale, margin, labels = primals
     dlogits, dscale, dmargin, _ = map(_unless_zero, tangents)
     u, rivals = _log_odds_and_rivals(logits, scale, margin, labels)
-    dz = jnp.zeros(logits.shape) if dlogits is None else dlogits
-    dz = dz.astype(u.dtype) if scale is None else dz * scale
-    if dscale is not None:
-        valid = is_class(logits, labels)[..., None]  # NaN may stand beside no class
-        dz = dz + jnp.where(valid, logits, 0) * dscale
-    rivals_dz = dz if dmargin is None else dz + dmargin
+    valid = is_class(logits, labels)[..., None]  # NaN may stand beside no class
+
+    def dz(entries):  # at the labels first: the gradient is scattered once, scaled
+        dz = entries(jnp.zeros(logits.shape) if dlogits is None else dlogits)
+        dz = dz.astype(u.dtype) if scale is None else dz * entries(scale)
+        if dscale is not None:
+            dz = dz + jnp.where(valid, entries(logits), 0) * entries(dscale)
+        return dz
+
+    rivals_dz = dz(lambda x: x)
+    rivals_dz = rivals_dz if dmargin is None else rivals_dz + dmargin
     mean = jnp.sum(rivals * rivals_dz, axis=-1)
-    du = jnp.squeeze(at_label(dz, labels), -1) - mean
+    du = jnp.squeeze(dz(lambda x: at_label(x, labels)), -1) - mean
     return (u, rivals), (du, rivals * (rivals_dz - mean[..., None]))
 
 
@@ -228,35 +233,45 @@ def _masked(
     """The definition: masks fuse with what stands around them and shard freely."""
     z = _scaled(logits, scale)
     hot = is_label(z, labels)
-    label = jnp.sum(jnp.where(hot, z, 0), axis=-1, keepdims=True)
+    label = jnp.sum(jnp.where(hot, z, 0), axis=-1)
     others = jnp.where(hot, -jnp.inf, z if margin is None else z + margin)
     top = _finite_max(others)
     exps = jnp.exp(others - top)
-    return label - top, exps, jnp.sum(exps, axis=-1, keepdims=True)
+    return label - jnp.squeeze(top, -1), exps, jnp.sum(exps, axis=-1)
 
 
 def _gathered(
     logits: Array, scale: Array | None, margin: Array | None, labels: Array
 ) -> _Parts:
-    """The same, faster on CPUs: one exp per logit, less the largest of the row.
+    """The same, faster on CPUs: one exp per logit, less a bound of the row.
 
-    A label far above its rivals underflows them; then the whole batch takes `_masked`.
-    Underflow drops at most `tiny` per class, hence the bound that keeps its share below
-    eps.
+    XLA would write scaled or shifted logits out to find their maximum, so the bound is
+    made of the maxima of the parts. Where the largest rival is far from it (mostly for
+    a label far above all of them) the exps under- or overflow, and the whole batch
+    takes `_masked`. Underflow drops at most `tiny` per class, hence the limit that
+    keeps its share below eps.
     """
     z = _scaled(logits, scale)
-    z = z if margin is None else z + margin
-    top = _finite_max(z)
+    top = _finite_max(logits).astype(z.dtype)
+    own_scale = None
+    if scale is not None:
+        own_scale = at_label(scale, labels)
+        ends = jnp.min(scale, -1, keepdims=True), jnp.max(scale, -1, keepdims=True)
+        top = jnp.maximum(_scaled(top, ends[0]), _scaled(top, ends[1]))
+    label = _scaled(at_label(logits, labels), own_scale) - top
+    exponents = z - top
+    if margin is not None:
+        most = _finite_max(margin)
+        label, exponents = label - most, exponents + (margin - most)
     exps = jnp.put_along_axis(
-        jnp.exp(z - top), labels[..., None], 0, axis=-1, inplace=False, mode="clip"
+        jnp.exp(exponents), labels[..., None], 0, axis=-1, inplace=False, mode="clip"
     )
-    total = jnp.sum(exps, axis=-1, keepdims=True)
+    total = jnp.sum(exps, axis=-1)
     info = jnp.finfo(z.dtype)
-    lost = jnp.any(total < z.shape[-1] * info.tiny / info.eps)
-    label = _scaled(
-        at_label(logits, labels), None if scale is None else at_label(scale, labels)
-    )
-    parts = label - top, exps, total
+    lost = (total < z.shape[-1] * info.tiny / info.eps) | jnp.isinf(total)
+    lost = jnp.any(lost & is_class(logits, labels))
+    # XLA takes what leaves a `cond` as [N, 1] one number at a time.
+    parts = jnp.squeeze(label, -1), exps, total
     # `_masked` scales and shifts again: given z, XLA would have to write it out for it.
     return jax.lax.cond(
         lost, lambda: _masked(logits, scale, margin, labels), lambda: parts

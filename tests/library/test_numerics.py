@@ -180,15 +180,26 @@ def test_classes_without_examples_leave_the_softmax(name):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_fast_path_and_the_masks_agree(dtype):
+@pytest.mark.parametrize(
+    "scale", [None, 3.0, np.linspace(0.3, 1, 10), -np.linspace(0.3, 1, 10)]
+)
+@pytest.mark.parametrize(
+    "margin", [None, np.linspace(0, -5, 10), np.r_[-np.inf, np.linspace(60, 0, 9)]]
+)
+def test_the_fast_path_and_the_masks_agree(dtype, scale, margin):
     z = mixed_logits((8, 10)).astype(dtype)
     y = np.arange(8)
+    scale, margin = (
+        None if x is None else jnp.asarray(np.atleast_1d(x)[None], dtype)
+        for x in (scale, margin)
+    )
     parts = {}
     for path in (_log_odds._gathered, _log_odds._masked):
-        label, exps, total = path(jnp.asarray(z), None, None, jnp.asarray(y))
-        parts[path.__name__] = np.squeeze(label - jnp.log(total), -1), exps / total
+        label, exps, total = path(jnp.asarray(z), scale, margin, jnp.asarray(y))
+        parts[path.__name__] = label - jnp.log(total), exps / total[:, None]
+    eps = np.finfo(dtype).eps
     for fast, masks in zip(*parts.values(), strict=True):
-        np.testing.assert_allclose(fast, masks, rtol=60 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(fast, masks, rtol=400 * eps, atol=60 * eps)
 
 
 def test_one_saturated_row_does_not_change_the_others():
