@@ -25,7 +25,7 @@ from jaxloss._checks import (
     describe,
 )
 from jaxloss._class_counts import Counts
-from jaxloss._log_odds import Curve, apply_curve, as_scale, at_label, wide
+from jaxloss._log_odds import Curve, apply_curve, as_scale, at_label, is_class, wide
 
 
 def adjust_logits(
@@ -363,6 +363,7 @@ def seesaw(
     own = at_label(n, labels)
     ratio = jnp.where(own > 0, jnp.minimum(n, own) / jnp.where(own > 0, own, 1), 1)
     z = jax.lax.stop_gradient(logits.astype(wide(logits.dtype)))
+    z = jnp.where(is_class(z, labels)[..., None], z, 0)  # for the gradient of q
     # log sigma_k - log max(sigma_y, epsilon)
     normalizer = jax.nn.logsumexp(z, axis=-1, keepdims=True)
     mistake = jnp.minimum(

@@ -3,6 +3,7 @@
 import functools
 import pathlib
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ def test_the_example_learns_the_rare_class_and_skips_padding():
 
 
 def test_the_compositions_are_losses():
-    scope = {"functools": functools, "jaxloss": jaxloss}
+    scope: dict[str, Any] = {"functools": functools, "jaxloss": jaxloss}
     scope |= {"logits": jnp.zeros((2, 3)), "labels": jnp.array([0, 2])}
     scope |= {"margin": jnp.ones((3, 3)), "sums": jnp.ones(3)}
     for line in re.split(r"\n(?=\w)", EXAMPLES[1].strip()):
