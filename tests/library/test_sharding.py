@@ -10,6 +10,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from tests.library.catalogue import CASES, POINTS, mixed_logits
 
+pytestmark = pytest.mark.slow
+
 N, C = 16, 24
 Z, LABELS = mixed_logits((N, C)), np.arange(N)
 SPECS = {
