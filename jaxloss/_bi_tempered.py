@@ -136,8 +136,8 @@ def _ratios_jvp(primals, tangents):
         return _log1p_ratio(e, s), 1 / (1 + s * e)
 
     (d, dd) = (jnp.where(out, 0, x) for x in (d, tangents[0]))
-    _, changes = jax.jvp(plain, (d, alpha, s), (dd, *tangents[1:]))
-    return _ratios(*primals), tuple(jnp.where(out, 0, dx) for dx in changes)
+    _, (dlogs, dpowers) = jax.jvp(plain, (d, alpha, s), (dd, *tangents[1:]))
+    return _ratios(*primals), (jnp.where(out, 0, dlogs), jnp.where(out, 0, dpowers))
 
 
 def _sum(x: Array) -> Array:
