@@ -31,6 +31,8 @@ from jaxloss._robust import (
     normalized_cross_entropy as normalized_cross_entropy,
     forward_corrected_cross_entropy as forward_corrected_cross_entropy,
     backward_corrected_cross_entropy as backward_corrected_cross_entropy,
+)
+from jaxloss._transition import (
     symmetric_transition as symmetric_transition,
     pair_transition as pair_transition,
     transition_from_anchors as transition_from_anchors,
@@ -61,11 +63,13 @@ from jaxloss._long_tail import (
     posthoc_adjust_logits as posthoc_adjust_logits,
     logit_adjusted_cross_entropy as logit_adjusted_cross_entropy,
     margin_cross_entropy as margin_cross_entropy,
+    tau_normalize as tau_normalize,
+)
+from jaxloss._margins import (
     vector_scaling as vector_scaling,
     ldam as ldam,
     equalization as equalization,
     seesaw as seesaw,
-    tau_normalize as tau_normalize,
 )
 from jaxloss._cosine import (
     arcface as arcface,

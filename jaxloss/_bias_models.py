@@ -6,7 +6,7 @@ to the bias logits as well, unless the docstring says otherwise. A bias model th
 fitted first is held constant by the caller, with `jax.lax.stop_gradient`.
 """
 
-from typing import Literal, assert_never
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from jaxloss._checks import (
     check_logits_targets,
     check_range,
     check_shape,
+    unknown,
 )
 from jaxloss._exact import log_sigmoid, sigmoid, times
 from jaxloss._log_odds import (
@@ -272,7 +273,7 @@ def _bias_scores(
         case "softmax":
             return _log_sum(log_softmax(bias)[0], s)
         case _:
-            assert_never(_unknown(form))
+            unknown("form", form, Form)
 
 
 @jax.custom_jvp
@@ -312,7 +313,3 @@ def _binary(z: Array, positive: Array, negative: Array) -> Array:
     """Weighted binary cross-entropies, summed over the classes."""
     found = soft_cross_entropy(log_sigmoid(z), positive)
     return found + soft_cross_entropy(log_sigmoid(-z), negative)
-
-
-def _unknown(form):
-    raise ValueError(f'form must be "sigmoid" or "softmax", got {form!r}')

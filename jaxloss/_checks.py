@@ -1,7 +1,7 @@
 """What a caller can get wrong, said at trace time: which argument, what it wants."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn, get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -63,6 +63,16 @@ def check_per_class(name: str, values: ArrayLike, logits: Array) -> Array:
     return values.reshape((1,) * (logits.ndim - 1) + values.shape)
 
 
+def check_weights(weights: ArrayLike, logits: Array) -> Array:
+    """`[classes]` or one row per example, at least 0; with the rank of `logits`."""
+    check_range("weights", weights, 0, float("inf"), open_high=True)
+    weights = jnp.asarray(weights)
+    if weights.ndim == 1:
+        return check_per_class("weights", weights, logits)
+    check_shape("weights", weights, logits.shape, logits)
+    return weights
+
+
 def check_counts(counts: ArrayLike, logits: Array | None = None) -> Array:
     """Examples per class, `[classes]`, none negative, not all 0, as floats; with the
     rank of `logits` if those are given."""
@@ -105,6 +115,12 @@ def check_range(
     if not np.all(above & below):
         interval = f"{'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
         raise ValueError(f"{name} must be in {interval}, got {value}")
+
+
+def unknown(name: str, value: Any, allowed: Any) -> NoReturn:
+    """A value that is none of a `Literal`."""
+    names = ", ".join(f'"{x}"' for x in get_args(allowed))
+    raise ValueError(f"{name} must be one of {names}, got {value!r}")
 
 
 def describe(array: Array) -> str:

@@ -1,13 +1,13 @@
 """What class counts say: log-priors, weights of the examples, how much to smooth."""
 
-from typing import Literal, assert_never
+from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float, Integer
 
-from jaxloss._checks import check_counts, check_logits_labels, check_range
+from jaxloss._checks import check_counts, check_logits_labels, check_range, unknown
 from jaxloss._softmax import cross_entropy
 
 Counts = Float[Array, " classes"] | Integer[Array, " classes"]
@@ -78,7 +78,7 @@ def class_weights(
             log_beta = jnp.log1p(jnp.asarray(beta) - 1)
             weights = (1 - jnp.asarray(beta)) / -jnp.expm1(n * log_beta)
         case _:
-            assert_never(_unknown("scheme", scheme, Scheme))
+            unknown("scheme", scheme, Scheme)
     weights = jnp.where(some, weights, 0)
     return weights / jnp.sum(weights) * jnp.sum(some)
 
@@ -166,11 +166,6 @@ def label_aware_smoothing(
             log_v = jnp.log(jnp.where(some, v, 1))
             smoothing = tail + span * jnp.where(some, jnp.exp(power * log_v), 0)
         case _:
-            assert_never(_unknown("form", form, Form))
+            unknown("form", form, Form)
     own = jnp.asarray(smoothing).at[labels].get(mode="clip")
     return cross_entropy(logits, labels, label_smoothing=own)
-
-
-def _unknown(name, value, allowed):
-    names = ", ".join(f'"{x}"' for x in allowed.__args__)
-    raise ValueError(f"{name} must be one of {names}, got {value!r}")

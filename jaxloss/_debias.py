@@ -6,7 +6,7 @@ softmax this is cross-entropy weighted by $1 - b_y$, with $b$ the probabilities 
 bias model. No gradient ever reaches the bias model.
 """
 
-from typing import Literal, assert_never
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from jaxloss._checks import (
     check_logits_labels,
     check_logits_targets,
     check_range,
+    unknown,
 )
 from jaxloss._log_odds import apply_curve, log_softmax, soft_cross_entropy, wide
 from jaxloss._sigmoid import sigmoid_cross_entropy
@@ -71,7 +72,7 @@ def greedy_pseudo_labels(
         case "softmax":
             labels = jnp.clip((t - 1) + jax.nn.sigmoid(-log_softmax(b)[1]), 0, 1)
         case _:
-            assert_never(_unknown(form))
+            unknown("form", form, Form)
     return jax.lax.stop_gradient(labels.astype(bias_logits.dtype))
 
 
@@ -193,7 +194,3 @@ def curriculum_weight(
     check_range("offset", offset, 0, float("inf"))
     done = (step + jnp.asarray(offset)) / (total + jnp.asarray(offset))
     return jnp.sin(0.5 * jnp.pi * jnp.minimum(done, 1))
-
-
-def _unknown(form):
-    raise ValueError(f'form must be "exact", "relaxed" or "softmax", got {form!r}')

@@ -1,12 +1,13 @@
 """Distances between the probabilities and the one-hot label: absolute and squared."""
 
-from typing import Literal, assert_never
+from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Integer
 
 from jaxloss import curves
+from jaxloss._checks import unknown
 from jaxloss._exact import sigmoid
 from jaxloss._log_odds import apply_curve, is_label, log_odds_and_rivals, per_example
 
@@ -51,7 +52,7 @@ def mean_absolute_error(
                 lambda z, y: jnp.sum(sigmoid(-towards(z, y)), -1), logits, labels
             )
         case _:
-            assert_never(unknown_activation(activation))
+            unknown("activation", activation, Activation)
 
 
 def squared_error(
@@ -98,13 +99,9 @@ def squared_error(
                 lambda z, y: jnp.sum(sigmoid(-towards(z, y)) ** 2, -1), logits, labels
             )
         case _:
-            assert_never(unknown_activation(activation))
+            unknown("activation", activation, Activation)
 
 
 def towards(z: Array, labels: Array) -> Array:
     """The logits with the sign of what is wanted: plus at the label, else minus."""
     return jnp.where(is_label(z, labels), z, -z)
-
-
-def unknown_activation(activation):
-    raise ValueError(f'activation must be "softmax" or "sigmoid", got {activation!r}')

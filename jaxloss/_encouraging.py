@@ -11,7 +11,7 @@ in one line, the pieces of the paper and its released code:
 with `rho` a number or `encouraging_schedule(epoch, epochs)`.
 """
 
-from typing import Literal, assert_never
+from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array
@@ -19,8 +19,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Integer
 
 from jaxloss import curves
-from jaxloss._checks import check_range
-from jaxloss._distance import Activation, towards, unknown_activation
+from jaxloss._checks import check_range, unknown
+from jaxloss._distance import Activation, towards
 from jaxloss._exact import log_sigmoid
 from jaxloss._log_odds import apply_curve, log_softmax, per_example
 from jaxloss._softmax import label_smoothed
@@ -110,7 +110,7 @@ def mirror_bonus(
             case "sigmoid":
                 pass
             case _:
-                assert_never(unknown_activation(activation))
+                unknown("activation", activation, Activation)
         return -jnp.sum(jnp.exp(gamma * log_sigmoid(towards(z, labels))), axis=-1)
 
     return per_example(bonus, logits, labels)
@@ -158,9 +158,5 @@ def encouraging_schedule(
         case "cosine":
             weight = (1 - jnp.cos(jnp.pi * t)) / 2
         case _:
-            assert_never(_unknown_schedule(form))
+            unknown("form", form, Schedule)
     return jnp.where(jnp.asarray(step) > after, weight, 0)
-
-
-def _unknown_schedule(form):
-    raise ValueError(f'form must be "linear", "exponential" or "cosine", got {form!r}')

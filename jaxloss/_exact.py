@@ -22,7 +22,8 @@ sigmoid.defjvps(lambda t, s, u: s * sigmoid(-u) * t)
 @jax.custom_jvp
 def log_sigmoid(u: Array) -> Array:
     """Exact derivative: sigmoid(-u)."""
-    return jax.nn.log_sigmoid(u)
+    # In this form XLA computes one log for u and -u together.
+    return jnp.minimum(u, 0) - jnp.log1p(jnp.exp(-jnp.abs(u)))
 
 
 log_sigmoid.defjvps(lambda t, _, u: sigmoid(-u) * t)
@@ -44,3 +45,16 @@ def logit(p: ArrayLike) -> Array:
 def times(weight: Array, value: Array) -> Array:
     """`weight * value`, where nothing of an infinite value is 0, not NaN."""
     return weight * jnp.where((weight == 0) & jnp.isinf(value), 0, value)
+
+
+def safe_log(x: Array) -> Array:
+    """log x, without a gradient at 0."""
+    gone = x == 0
+    return jnp.where(gone, -jnp.inf, jnp.log(jnp.where(gone, 1, x)))
+
+
+def times_log(strength: ArrayLike, logs: Array) -> Array:
+    """strength * logs, with 0 * -inf = 0 in value and gradient."""
+    empty = jnp.isneginf(logs)
+    gone = jnp.where(jnp.asarray(strength) == 0, 0.0, -jnp.inf)
+    return jnp.where(empty, gone, strength * jnp.where(empty, 0, logs))

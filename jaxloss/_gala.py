@@ -4,7 +4,7 @@
 is the paper's correction at test time.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,13 @@ from jaxloss._checks import (
     check_logits_labels,
     check_per_class,
     check_range,
+    unknown,
 )
 from jaxloss._log_odds import Curve, apply_curve, wide
 from jaxloss._long_tail import logit_adjusted_cross_entropy
 from jaxloss._objective import Objective, Signals
+
+Variant = Literal["paper", "released", "released_once"]
 
 
 def gala(
@@ -94,7 +97,7 @@ def gala_objective(
     lambda1: ArrayLike = 1.0,
     lambda2: ArrayLike = 1.0,
     epsilon: ArrayLike = 1e-3,
-    variant: Literal["paper", "released", "released_once"] = "paper",
+    variant: Variant = "paper",
     decay: ArrayLike = 1.0,
     curve: Curve = curves.cross_entropy,
 ) -> Objective:
@@ -117,10 +120,8 @@ def gala_objective(
         curve: of the log-odds, cross-entropy by default; any of `curves`.
     Source: Zhang et al., ICASSP 2024, arXiv:2403.09036.
     """
-    if variant not in ("paper", "released", "released_once"):
-        raise ValueError(
-            f'variant must be "paper", "released" or "released_once", got {variant!r}'
-        )
+    if variant not in get_args(Variant):
+        unknown("variant", variant, Variant)
     check_range("decay", decay, 0, 1, open_low=True)
 
     def init():

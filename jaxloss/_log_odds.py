@@ -183,10 +183,11 @@ def _log_odds_and_rivals_jvp(primals, tangents):
     dlogits, dscale, dmargin, _ = map(_unless_zero, tangents)
     u, rivals = _log_odds_and_rivals(logits, scale, margin, labels)
     valid = is_class(logits, labels)[..., None]  # NaN may stand beside no class
+    dlogits = jnp.zeros(logits.shape) if dlogits is None else dlogits
+    dlogits = dlogits.astype(u.dtype)
 
     def dz(entries):  # at the labels first: the gradient is scattered once, scaled
-        dz = entries(jnp.zeros(logits.shape) if dlogits is None else dlogits)
-        dz = dz.astype(u.dtype) if scale is None else dz * entries(scale)
+        dz = entries(dlogits) * (1 if scale is None else entries(scale))
         if dscale is not None:
             dz = dz + jnp.where(valid, entries(logits), 0) * entries(dscale)
         return dz
@@ -251,13 +252,14 @@ def _gathered(
     takes `_masked`. Underflow drops at most `tiny` per class, hence the limit that
     keeps its share below eps.
     """
-    z = _scaled(logits, scale)
+    z = logits.astype(wide(logits.dtype))
     top = _finite_max(logits).astype(z.dtype)
     own_scale = None
     if scale is not None:
         own_scale = at_label(scale, labels)
         ends = jnp.min(scale, -1, keepdims=True), jnp.max(scale, -1, keepdims=True)
         top = jnp.maximum(_scaled(top, ends[0]), _scaled(top, ends[1]))
+        z = z * scale  # may overflow here
     label = _scaled(at_label(logits, labels), own_scale) - top
     exponents = z - top
     if margin is not None:

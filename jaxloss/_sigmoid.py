@@ -6,8 +6,7 @@ log-odds of "not j" are $-z_j$; a soft target mixes the two. Any curve will do:
     multilabel(lambda u: curves.generalized_cross_entropy(u, q=0.7), logits, targets)
 """
 
-from collections.abc import Callable
-from typing import Literal, assert_never
+from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array
@@ -17,13 +16,12 @@ from jaxtyping import Float
 from jaxloss import curves
 from jaxloss._checks import (
     check_logits_targets,
-    check_per_class,
     check_range,
-    check_shape,
+    check_weights,
+    unknown,
 )
-from jaxloss._log_odds import wide
+from jaxloss._log_odds import Curve, wide
 
-Curve = Callable[[Array], Array]
 Halting = Literal["well_classified", "released"]
 
 
@@ -237,7 +235,7 @@ def halted_focal(
         case "released":
             negative = where_wrong
         case _:
-            assert_never(_unknown(halting))
+            unknown("halting", halting, Halting)
     return multilabel(where_right, logits, targets, alpha=alpha, negative=negative)
 
 
@@ -312,12 +310,7 @@ def sigmoid_equalization(
     Array(0.6931, dtype=float32)
     """
     logits, targets = check_logits_targets(logits, targets)
-    check_range("weights", weights, 0, float("inf"), open_high=True)
-    weights = jnp.asarray(weights)
-    if weights.ndim == 1:
-        weights = check_per_class("weights", weights, logits)
-    else:
-        check_shape("weights", weights, logits.shape, logits)
+    weights = check_weights(weights, logits)
     both = (curves.cross_entropy, curves.cross_entropy)
     return _sum_over_classes(both, logits, targets, (1, weights))
 
@@ -342,8 +335,3 @@ def _weighted(curve: Curve, u: Array, weight: Array) -> Array:
     # Only where u is infinite: elsewhere a weight of 0 has a gradient of its own.
     out = (weight == 0) & jnp.isinf(u)
     return jnp.where(out, 0, weight * curve(jnp.where(out, 0, u)))
-
-
-def _unknown(halting):
-    names = ", ".join(f'"{x}"' for x in Halting.__args__)
-    raise ValueError(f"halting must be one of {names}, got {halting!r}")

@@ -136,8 +136,10 @@ def test_many_classes(name):
 
 
 @pytest.mark.parametrize(
-    "case",  # adjust_logits returns logits, and so rounds in between
-    [case for case in POINTS if not case.name.endswith("_adjusted")],
+    "case",
+    # These round before the loss: adjust_logits returns logits, ArcFace's row makes
+    # cosines of them.
+    [c for c in POINTS if not c.name.endswith(("_adjusted", "arcface"))],
     ids=lambda case: case.name,
 )
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])

@@ -214,7 +214,7 @@ def test_objectives_bend_the_curve_too():
 
 
 def test_scaled_gradients():
-    weights = np.linspace(0, 2, C)
+    weights = np.linspace(0, 2, C)[None]
 
     def total(z):
         return jnp.sum(CE(jaxloss.scale_gradient(z, weights), LABELS))
