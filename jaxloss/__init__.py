@@ -102,10 +102,49 @@ from jaxloss._gradient import scale_gradient as scale_gradient
 # Losses that remember
 from jaxloss._objective import (
     Objective as Objective,
-    Signals as Signals,
     stateless as stateless,
     truncated_gce_objective as truncated_gce_objective,
 )
+from jaxloss._running import (
+    deferred_objective as deferred_objective,
+    seesaw_objective as seesaw_objective,
+    equalization_v2_objective as equalization_v2_objective,
+)
+
+# Gradient statistics: what a loss does to training
+from jaxloss._signals import (
+    Signals as Signals,
+    value_grad_and_signals as value_grad_and_signals,
+)
+from jaxloss._groups import (
+    Groups as Groups,
+    by_class as by_class,
+    by_confidence as by_confidence,
+    by_example as by_example,
+    by_label as by_label,
+)
+from jaxloss._probe import (
+    Probe as Probe,
+    ClassGradients as ClassGradients,
+    GradientNorms as GradientNorms,
+    Histogram as Histogram,
+    class_gradients as class_gradients,
+    combine_probes as combine_probes,
+    gradient_norms as gradient_norms,
+    log_odds_histogram as log_odds_histogram,
+    merge_probe_states as merge_probe_states,
+    summed_probe as summed_probe,
+)
+from jaxloss._classifier import (
+    ClassVectors as ClassVectors,
+    FeatureMeans as FeatureMeans,
+    HeadGradients as HeadGradients,
+    class_vectors as class_vectors,
+    feature_means as feature_means,
+    head_gradients as head_gradients,
+)
+from jaxloss._observe import observe as observe
+from jaxloss._analyze import analyze as analyze
 
 # From one loss per example to numbers
 from jaxloss._reduce import masked_mean as masked_mean

@@ -123,6 +123,6 @@ def unknown(name: str, value: Any, allowed: Any) -> NoReturn:
     raise ValueError(f"{name} must be one of {names}, got {value!r}")
 
 
-def describe(array: Array) -> str:
+def describe(array: Array | np.ndarray) -> str:
     """Dtype and shape in the notation of jaxprs: `float32[8,10]`."""
     return f"{array.dtype}[{','.join(map(str, array.shape))}]"

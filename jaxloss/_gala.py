@@ -6,7 +6,6 @@ is the paper's correction at test time.
 
 from typing import Literal, NamedTuple, get_args
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -22,7 +21,8 @@ from jaxloss._checks import (
 )
 from jaxloss._log_odds import Curve, apply_curve, wide
 from jaxloss._long_tail import logit_adjusted_cross_entropy
-from jaxloss._objective import Objective, Signals
+from jaxloss._objective import Objective
+from jaxloss._probe import absolute_gradients, by_group, masses_by_label, sum_dtype
 
 Variant = Literal["paper", "released", "released_once"]
 
@@ -89,6 +89,8 @@ class GalaState(NamedTuple):
     positive: Array  # theta [classes]
     negative: Array  # phi [classes]
     batches: Array  # [2, classes], running sums that "released" sums once more
+    # [classes, classes], by examples of a class (row) on each logit, if asked for
+    matrix: Array | None = None
 
 
 def gala_objective(
@@ -99,6 +101,7 @@ def gala_objective(
     epsilon: ArrayLike = 1e-3,
     variant: Variant = "paper",
     decay: ArrayLike = 1.0,
+    full: bool = False,
     curve: Curve = curves.cross_entropy,
 ) -> Objective:
     r"""GALA with its gradient sums; see `gala` for the loss.
@@ -117,6 +120,8 @@ def gala_objective(
             to the label (and so $\phi$ cancels) and the running sum is summed once more
             at every step; "released_once", that margin with single sums.
         decay: what a sum keeps from step to step, in (0, 1]; 1 sums from the start.
+        full: whether the state also holds the sums for each pair of classes, which the
+            loss has no use for.
         curve: of the log-odds, cross-entropy by default; any of `curves`.
     Source: Zhang et al., ICASSP 2024, arXiv:2403.09036.
     """
@@ -125,8 +130,11 @@ def gala_objective(
     check_range("decay", decay, 0, 1, open_low=True)
 
     def init():
-        sums = jnp.zeros(num_classes, wide(jnp.result_type(float)))
-        return GalaState(sums, sums, jnp.zeros((2, num_classes), sums.dtype))
+        def zeros(*shape):
+            return jnp.zeros((*shape, num_classes), sum_dtype())
+
+        matrix = zeros(num_classes) if full else None
+        return GalaState(zeros(), zeros(), zeros(2), matrix)
 
     def loss(state, logits, labels, index):
         del index
@@ -147,7 +155,11 @@ def gala_objective(
         )
 
     def update(state, signals):
-        masses = _gradient_masses(signals, num_classes).astype(state.batches.dtype)
+        size, labels = absolute_gradients(signals, num_classes)
+        size = size.astype(state.batches.dtype) / len(labels)
+        masses, matrix = masses_by_label(size, labels), None
+        if full:
+            matrix = decay * state.matrix + by_group(size, labels, num_classes)
         if variant == "released":
             masses = masses + decay * state.batches
         positive, negative = masses
@@ -155,21 +167,10 @@ def gala_objective(
             decay * state.positive + positive,
             decay * state.negative + negative,
             masses if variant == "released" else state.batches,
+            matrix,
         )
 
     return Objective(init, loss, update)
-
-
-def _gradient_masses(signals: Signals, num_classes: int) -> Array:
-    """[own logit, others] x class of the example: |gradient| of the batch mean."""
-    size = jnp.abs(signals.logit_grads.astype(wide(signals.logit_grads.dtype)))
-    _, labels = check_logits_labels(signals.logits, signals.labels)
-    # segment_sum drops what is out of range, but wraps int64 around at 2**32 first.
-    valid = (labels >= 0) & (labels < num_classes)
-    labels = jnp.where(valid, labels, num_classes)
-    own = jnp.take_along_axis(size, labels[:, None], axis=1, mode="clip")[:, 0]
-    masses = jnp.stack([own, jnp.sum(size, axis=1) - own], axis=1)
-    return jax.ops.segment_sum(masses, labels, num_classes).T / len(labels)
 
 
 def rebalance_predictions(

@@ -5,13 +5,12 @@
     state = objective.update(state, signals)                 # and never this
 
 The state is an argument nobody differentiates, of fixed structure, so that it can be a
-scan carry, part of a checkpoint, or sharded. `Signals` is what a step knows about a
-batch.
+scan carry, part of a checkpoint, or sharded.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
@@ -19,18 +18,8 @@ from jax.typing import ArrayLike
 
 from jaxloss._checks import check_range
 from jaxloss._log_odds import label_log_odds
+from jaxloss._signals import Signals
 from jaxloss._softmax import generalized_cross_entropy
-
-
-class Signals(NamedTuple):
-    """What a training step saw of one batch."""
-
-    logits: Array  # [batch, classes]
-    labels: Array  # [batch]
-    logit_grads: Array  # [batch, classes], of the SUM of the losses over the batch
-    # [batch], position of each example in the training set
-    index: Array | None = None  # pyright: ignore[reportIncompatibleMethodOverride]
-    features: Array | None = None  # [batch, features], input of the classifier head
 
 
 def _keep(state: Any, signals: Signals) -> Any:

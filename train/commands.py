@@ -23,6 +23,16 @@ LossName = Literal[
 ]
 
 
+ProbeName = Literal[
+    "all",
+    "class-gradients",
+    "class-vectors",
+    "log-odds",
+    "gradient-norms",
+    "head-gradients",
+]
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """One training, with its curves, table and parameters in a folder.
@@ -51,6 +61,8 @@ class Run:
     """With a long tail: classes with more training examples are many-shot."""
     few: int = 10
     """With a long tail: classes with fewer training examples are few-shot."""
+    probes: tuple[ProbeName, ...] = ()
+    """Gradient statistics to keep, for `report`; none when unset."""
     out: pathlib.Path | None = None
     """New or empty folder; runs/<time>-<corruption>-<loss> when unset."""
     data_dir: str | None = None

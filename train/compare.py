@@ -97,7 +97,7 @@ def _log(folder: RunFolder, name: str, swept: Sweep) -> None:
                     for key, values in swept.history.items()
                 }
                 where = {"learning_rate": rate, "seed": seed, "epoch": epoch + 1}
-                folder.log({"method": name, **where, **numbers})
+                folder.log("metrics.jsonl", {"method": name, **where, **numbers})
     chosen = swept.choose(_score)
     for epoch in range(epochs):
         means = {

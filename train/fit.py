@@ -13,7 +13,7 @@ import optax
 from jax import Array
 
 from jaxloss import Signals, metrics
-from train import config, data
+from train import config, data, probes
 from train.models import Model, mlp
 from train.objectives import Facts, OneOf, build_objective, is_any
 from train.step import Batch, Trainer, TrainState, init_state, predict, train_epoch
@@ -79,6 +79,7 @@ def make_trainer(
     dataset: data.Dataset,
     key: Array,
     learning_rate: Array | None = None,
+    watch: probes.Watch = probes.NOTHING,
 ) -> Trainer:
     train = dataset.train
     model = mlp(train.image.shape[1:], options.widths, dataset.num_classes)
@@ -91,13 +92,15 @@ def make_trainer(
         total_steps=steps,
         bias_logits=_bias_logits(loss, dataset, jax.random.fold_in(key, 1)),
     )
-    optimizer = make_optimizer(options.optimizer, steps, learning_rate)
-    return Trainer(model, optimizer, build_objective(loss, facts))
+    schedule = make_schedule(options.optimizer, steps, learning_rate)
+    optimizer = make_optimizer(options.optimizer, schedule)
+    probe = probes.build(watch, dataset, model)
+    return Trainer(model, optimizer, build_objective(loss, facts), probe)
 
 
-def make_optimizer(
+def make_schedule(
     options: config.Optimizer, steps: int, learning_rate: Array | None = None
-) -> optax.GradientTransformation:
+) -> optax.Schedule:
     peak = options.learning_rate if learning_rate is None else learning_rate
     warmup = round(options.warmup * steps)
 
@@ -107,6 +110,12 @@ def make_optimizer(
         falling = 0.5 * (1 + jnp.cos(jnp.pi * done))
         return peak * ramp * (falling if options.decay == "cosine" else 1)
 
+    return schedule
+
+
+def make_optimizer(
+    options: config.Optimizer, schedule: optax.Schedule
+) -> optax.GradientTransformation:
     if options.name == "adam":
         return optax.adamw(schedule, weight_decay=options.weight_decay)
     return optax.chain(

@@ -14,9 +14,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from train import config, data, interrupt
+import jaxloss
+from train import config, data, interrupt, probes
 from train.commands import Run, task_of
-from train.fit import Progress, as_batch, epoch, evaluate, make_trainer, splits, start
+from train.fit import (
+    Progress,
+    as_batch,
+    epoch,
+    evaluate,
+    make_schedule,
+    make_trainer,
+    splits,
+    start,
+    total_steps,
+)
 from train.models import mlp, size
 from train.report import progress as progress_report
 from train.report import summary
@@ -35,10 +46,15 @@ class Compiled(NamedTuple):
     begin: Callable[[], Progress]
     advance: Callable[[Progress], tuple[Progress, dict[str, Array]]]  # donates
     logits: Callable[[Any, Any], dict[str, Array]]  # params, stats; also of `train`
+    statistics: Callable[[Progress], dict[str, Any]]  # of the last epoch, by probe
 
 
 def compiled(
-    loss: config.Loss, options: config.Fit, dataset: data.Dataset, seed: int
+    loss: config.Loss,
+    options: config.Fit,
+    dataset: data.Dataset,
+    seed: int,
+    watch: probes.Watch = probes.NOTHING,
 ) -> Compiled:
     """The parts of a training as jitted functions; `sweep` uses the same keys."""
     key = jax.random.fold_in(jax.random.key(0), seed)
@@ -51,13 +67,13 @@ def compiled(
 
     @jax.jit
     def begin(arrays, key):
-        trainer = make_trainer(loss, options, rebuilt(arrays), key)
+        trainer = make_trainer(loss, options, rebuilt(arrays), key, watch=watch)
         return start(trainer, jax.random.fold_in(key, 0))
 
     @partial(jax.jit, donate_argnums=0)
     def advance(progress, arrays, key):
         dataset = rebuilt(arrays)
-        trainer = make_trainer(loss, options, dataset, key)
+        trainer = make_trainer(loss, options, dataset, key, watch=watch)
         train = as_batch(dataset.train)
         return epoch(trainer, loss, options, dataset, train, progress)
 
@@ -69,12 +85,26 @@ def compiled(
         train = predict(model, params, stats, jnp.asarray(image))
         return {"train": train, **evaluate(model, params, stats, dataset)}
 
+    @jax.jit
+    def statistics(progress, arrays):
+        dataset = rebuilt(arrays)
+        labels = jnp.asarray(dataset.train.label)
+        model = mlp(dataset.train.image.shape[1:], options.widths, dataset.num_classes)
+        counts = jnp.bincount(labels, length=dataset.num_classes)
+        return probes.read(
+            probes.build(watch, dataset, model),
+            progress.state.probe,
+            model.kernel(progress.state.params),
+            jaxloss.class_log_prior(counts),
+        )
+
     # Traces without running, so that what `begin` refuses is refused here.
     jax.eval_shape(begin, arrays, key)
     return Compiled(
         lambda: begin(arrays, key),
         lambda progress: advance(progress, arrays, key),
         lambda params, stats: logits(params, stats, arrays),
+        lambda progress: statistics(progress, arrays),
     )
 
 
@@ -84,11 +114,12 @@ def run(command: Run, argv: Sequence[str]) -> int:
     config.check(task, command.loss, command.fit)
     path = new_path(command.out, *names)
     dataset = data.load(task.source, task.corruption, command.seed)
-    training = compiled(command.loss, command.fit, dataset, command.seed)
+    watch = _watch(command, dataset)
+    training = compiled(command.loss, command.fit, dataset, command.seed, watch)
     title = f"{config.name_of(task.source)}, {names[0]}, {names[1]}"
     print(f"{title}, seed {command.seed}\n{describe(dataset.facts)}")
     with RunFolder(path, command, argv, dataset.facts) as folder:
-        progress = _train(training, command.fit, splits(dataset), folder, title)
+        progress = _train(training, command.fit, dataset, watch, folder, title)
         text = _summarise(training, progress, command, dataset, folder)
         done = int(progress.epoch)
         if done < command.fit.epochs:
@@ -97,14 +128,26 @@ def run(command: Run, argv: Sequence[str]) -> int:
     return 0
 
 
+def _watch(command: Run, dataset: data.Dataset) -> probes.Watch:
+    tailed = isinstance(command.corruption, data.LongTail)
+    return probes.Watch(
+        names=tuple(n for n in probes.ALL if {n, "all"} & {*command.probes}),
+        shots=(command.many, command.few) if tailed else None,
+        noise=bool(np.any(dataset.train.label != dataset.train.true_label)),
+    )
+
+
 def _train(
     training: Compiled,
     options: config.Fit,
-    names: Iterable[str],
+    dataset: data.Dataset,
+    watch: probes.Watch,
     folder: RunFolder,
     title: str,
 ) -> Progress:
     progress = training.begin()
+    rate = _rates(options, dataset)
+    matrix = None
     print(f"{size(progress.state.params)} parameters, {options.epochs} epochs")
     lines: list[dict[str, Any]] = []
     saved = time.monotonic()
@@ -115,8 +158,13 @@ def _train(
         ):
             while len(lines) < options.epochs and not interrupted.is_set():
                 progress, numbers = training.advance(progress)
-                lines.append(_line(len(lines) + 1, numbers, names))
+                line = _line(len(lines) + 1, numbers, splits(dataset))
+                lines.append(line | {"learning_rate": rate(progress)})
                 _log(folder, lines[-1])
+                if watch.names:
+                    found = jax.device_get(training.statistics(progress))
+                    matrix = _add_matrix(matrix, found)
+                    _log_statistics(folder, len(lines), found, watch)
                 _require_finite(lines[-1], options.optimizer)
                 show(len(lines), _note(lines[-1]))
                 if time.monotonic() - saved > SAVE_EVERY:
@@ -126,7 +174,37 @@ def _train(
         if lines:
             folder.write_figure("curves.png", summary.curves(lines, title))
     _save(folder, progress)
+    if matrix is not None:
+        folder.write_arrays("statistics.npz", {"class_matrix": matrix})
     return progress
+
+
+def _rates(options: config.Fit, dataset: data.Dataset) -> Callable[[Progress], float]:
+    """The learning rate of the step that was taken last."""
+    steps = total_steps(options, len(dataset.train.label))
+    schedule = jax.jit(make_schedule(options.optimizer, steps))
+    return lambda progress: float(schedule(progress.state.step - 1))
+
+
+def _add_matrix(total: Any, found: dict[str, Any]) -> Any:
+    """Of the classes, over all epochs; a sum of many, hence in double precision."""
+    if "class_gradients" not in found:
+        return None
+    matrix = np.asarray(found["class_gradients"].matrix, np.float64)
+    return matrix if total is None else total + matrix
+
+
+def _log_statistics(
+    folder: RunFolder, number: int, found: dict[str, Any], watch: probes.Watch
+) -> None:
+    line = probes.statistics(found, watch)
+    folder.log("statistics.jsonl", {"epoch": number, **line})
+    folder.scalars(number, probes.scalars(line))
+    for name, result in found.items():
+        if isinstance(result, jaxloss.Histogram):
+            edges, groups = np.asarray(result.edges), line[name]["groups"]
+            for group, counts in zip(groups, np.asarray(result.counts), strict=True):
+                folder.histogram(number, f"{name}/{group}", edges, counts)
 
 
 def _line(
@@ -143,8 +221,9 @@ def _line(
 
 
 def _log(folder: RunFolder, line: dict[str, Any]) -> None:
-    folder.log(line)
-    scalars = {name: line[name] for name in ("loss", "gradient_norm")}
+    folder.log("metrics.jsonl", line)
+    names = ("loss", "gradient_norm", "learning_rate")
+    scalars = {name: line[name] for name in names}
     for metric in ("balanced_accuracy", "negative_log_likelihood"):
         scalars |= {f"{metric}/{name}": value for name, value in line[metric].items()}
     folder.scalars(line["epoch"], scalars)
@@ -201,6 +280,16 @@ def _summarise(
         for name, split in {"train": dataset.train, **splits(dataset)}.items()
     }
     results = summary.measure(logits, labels, shots)
+    folder.write_json(
+        "classes.json",
+        {
+            "class_names": dataset.class_names,
+            "train_counts": counts.tolist(),
+            "many": command.many if shots else None,
+            "few": command.few if shots else None,
+            "splits": summary.measure_classes(logits, labels),
+        },
+    )
     text = "\n".join([summary.table(results), "", *notes])
     folder.write_text("table.txt", text)
     folder.write_json(

@@ -20,21 +20,29 @@ class Mlp(nnx.Module):
             nnx.Linear(a, b, rngs=rngs) for a, b in zip(sizes, sizes[1:], strict=False)
         )
 
-    def __call__(self, images: Array) -> Array:
+    def __call__(self, images: Array) -> "Outputs":
         x = images.reshape(len(images), -1)
         for layer in self.layers[:-1]:
             x = nnx.relu(layer(x))
-        return self.layers[-1](x)
+        return Outputs(self.layers[-1](x), x)
+
+
+class Outputs(NamedTuple):
+    logits: Array  # [batch, classes]
+    features: Array  # [batch, features], the input of the classifier head
 
 
 class Model(NamedTuple):
     """A network as pure functions; `stats` is what it keeps besides its parameters."""
 
     init: Callable[[Array], tuple[Any, Any]]  # key -> params, stats
-    apply: Callable[..., tuple[Array, Any]]  # params, stats, images -> logits, stats
+    apply: Callable[..., tuple[Outputs, Any]]  # params, stats, images -> outputs, stats
+    kernel: Callable[[Any], Array]  # params -> of the head, [features, classes]
 
 
-def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
+def functional(
+    build: Callable[[nnx.Rngs], nnx.Module], kernel: Callable[[Any], Array]
+) -> Model:
     """Splits a module into functions once; past this point nothing knows about Flax."""
     abstract = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
     graph, _, _ = nnx.split(abstract, nnx.Param, ...)
@@ -43,18 +51,21 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
         _, params, stats = nnx.split(build(nnx.Rngs(key)), nnx.Param, ...)
         return nnx.as_pure(params), nnx.as_pure(stats)
 
-    def apply(params: Any, stats: Any, images: Array) -> tuple[Array, Any]:
+    def apply(params: Any, stats: Any, images: Array) -> tuple[Outputs, Any]:
         module = nnx.merge(graph, params, stats)
-        logits = module(images)
+        outputs = module(images)
         _, _, stats = nnx.split(module, nnx.Param, ...)
-        return logits, nnx.as_pure(stats)
+        return outputs, nnx.as_pure(stats)
 
-    return Model(init, apply)
+    return Model(init, apply, kernel)
 
 
 def mlp(image_shape: Sequence[int], widths: Sequence[int], classes: int) -> Model:
     features = math.prod(image_shape)
-    return functional(lambda rngs: Mlp(features, widths, classes, rngs=rngs))
+    return functional(
+        lambda rngs: Mlp(features, widths, classes, rngs=rngs),
+        lambda params: params["layers"][len(widths)]["kernel"],
+    )
 
 
 def size(params: Any) -> int:

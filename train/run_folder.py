@@ -2,6 +2,7 @@
 
     config.json     everything that was chosen, versions, the data as they came out
     metrics.jsonl   a line per epoch, there as soon as the epoch is over
+    statistics.jsonl  likewise, the gradient statistics, if any were asked for
     events.out.*    the same for TensorBoard
     status.json     running, finished, interrupted or failed, and why
     table.txt, results.json, *.png, *.npz   at the end, of what there is
@@ -71,12 +72,14 @@ class RunFolder:
                 "devices": [device.device_kind for device in jax.devices()],
             },
         )
-        self._metrics = (path / "metrics.jsonl").open("w")
+        self._logs: dict[str, IO[str]] = {}
         self._events = SummaryWriter(str(path))
 
-    def log(self, line: Mapping[str, Any]) -> None:
-        """Adds a line to the metrics."""
-        print(_json(line), file=self._metrics, flush=True)
+    def log(self, name: str, line: Mapping[str, Any]) -> None:
+        """Adds a line to a file of JSON lines."""
+        if name not in self._logs:
+            self._logs[name] = (self.path / name).open("w")
+        print(_json(line), file=self._logs[name], flush=True)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Adds points to the curves of TensorBoard."""
@@ -84,6 +87,21 @@ class RunFolder:
             if math.isfinite(value):  # tensorboardX warns of others
                 self._events.add_scalar(name, value, step)
         self._events.flush()
+
+    def histogram(self, step: int, name: str, edges: np.ndarray, counts: np.ndarray):
+        """Adds a histogram that is counted already to TensorBoard."""
+        middles = (edges[1:] + edges[:-1]) / 2
+        self._events.add_histogram_raw(
+            name,
+            min=float(edges[0]),
+            max=float(edges[-1]),
+            num=float(np.sum(counts)),
+            sum=float(counts @ middles),
+            sum_squares=float(counts @ middles**2),
+            bucket_limits=edges[1:].tolist(),
+            bucket_counts=counts.tolist(),
+            global_step=step,
+        )
 
     def write_text(self, name: str, text: str) -> None:
         self._write(name, lambda file: file.write((text.rstrip() + "\n").encode()))
@@ -120,7 +138,8 @@ class RunFolder:
             self._set_status("interrupted", str(error) or "Ctrl-C")
         else:
             self._set_status("failed", str(error) or kind.__name__)
-        self._metrics.close()
+        for file in self._logs.values():
+            file.close()
         self._events.close()
 
     def _set_status(self, status: str, reason: str) -> None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jaxloss import Objective, Signals
+from jaxloss import Objective, Probe, combine_probes, value_grad_and_signals
 from train.models import Model
 
 
@@ -29,6 +29,7 @@ class TrainState(NamedTuple):
     stats: Any  # of the model, such as batch statistics
     optimizer: optax.OptState
     objective: Any
+    probe: Any  # gradient statistics, of what the trainer is asked to keep
 
 
 class Trainer(NamedTuple):
@@ -37,6 +38,7 @@ class Trainer(NamedTuple):
     model: Model
     optimizer: optax.GradientTransformation
     objective: Objective
+    probe: Probe = combine_probes()
 
 
 def init_state(trainer: Trainer, key: Array) -> TrainState:
@@ -48,6 +50,7 @@ def init_state(trainer: Trainer, key: Array) -> TrainState:
         stats=stats,
         optimizer=trainer.optimizer.init(params),
         objective=trainer.objective.init(),
+        probe=trainer.probe.init(),
     )
 
 
@@ -55,37 +58,29 @@ def train_step(
     trainer: Trainer, state: TrainState, batch: Batch
 ) -> tuple[TrainState, dict[str, Array]]:
     """One step of gradient descent on the mean loss of the batch."""
-    model, optimizer, objective = trainer
+    model, optimizer, objective, probe = trainer
 
     def mean_loss(params, tap):
-        logits, stats = model.apply(params, state.stats, batch.image)
-        logits = logits + tap
+        outputs, stats = model.apply(params, state.stats, batch.image)
+        logits = tap(
+            outputs.logits, batch.label, index=batch.index, features=outputs.features
+        )
         losses = objective.loss(state.objective, logits, batch.label, batch.index)
-        return jnp.mean(losses), (logits, stats)
+        return jnp.mean(losses), stats
 
-    # The gradient of a zero added to the logits is that of the logits: the objective
-    # sees it without a second backward pass.
-    tap = jax.tree.map(jnp.zeros_like, _logits_like(model, state, batch))
-    (loss, (logits, stats)), (grads, tap_grads) = jax.value_and_grad(
-        mean_loss, argnums=(0, 1), has_aux=True
-    )(state.params, tap)
+    (loss, stats), grads, signals = value_grad_and_signals(mean_loss, has_aux=True)(
+        state.params
+    )
     updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
-    size = len(batch.label)
-    signals = Signals(logits, batch.label, tap_grads * size, batch.index)
     state = state._replace(
         step=state.step + 1,
         params=optax.apply_updates(state.params, updates),
         stats=stats,
         optimizer=optimizer_state,
         objective=objective.update(state.objective, signals),
+        probe=probe.update(state.probe, signals),
     )
     return state, {"loss": loss, "gradient_norm": optax.tree.norm(grads)}
-
-
-def _logits_like(model: Model, state: TrainState, batch: Batch) -> Any:
-    return jax.eval_shape(
-        lambda: model.apply(state.params, state.stats, batch.image)[0]
-    )
 
 
 def train_epoch(
@@ -93,12 +88,15 @@ def train_epoch(
 ) -> tuple[TrainState, dict[str, Array]]:
     """Steps over the whole training set in a new order; means of their numbers.
 
+    The statistics of the probe are those of this epoch.
     The last, incomplete batch is dropped: it is another one in every epoch.
     """
     size = len(data.label)
     batches = size // batch_size
     order = jax.random.permutation(jax.random.fold_in(state.key, state.step), size)
     order = order[: batches * batch_size].reshape(batches, batch_size)
+
+    state = state._replace(probe=trainer.probe.init())
 
     def body(state, chosen):
         return train_step(trainer, state, Batch(*(array[chosen] for array in data)))
@@ -111,7 +109,7 @@ def predict(model: Model, params: Any, stats: Any, images: Array) -> Array:
     """Logits of any number of images, a thousand at a time."""
 
     def apply(batch: Array) -> Array:
-        return model.apply(params, stats, batch)[0]
+        return model.apply(params, stats, batch)[0].logits
 
     size = len(images)
     if size <= 1024:

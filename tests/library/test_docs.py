@@ -1,6 +1,7 @@
 """Every public name has an example that runs and says what its arguments are."""
 
 import contextlib
+import dataclasses
 import doctest
 import importlib
 import inspect
@@ -23,18 +24,23 @@ PUBLIC = {
     and callable(value)
     and (module is jaxloss or getattr(value, "__module__", "") == module.__name__)
 }
+# Fields are described where they stand, and shown by what returns or takes a record.
+RECORDS = {
+    name
+    for name, value in PUBLIC.items()
+    if hasattr(value, "_fields") or dataclasses.is_dataclass(value)
+}
 NO_EXAMPLE = {
-    "jaxloss.Objective": "a record; the module's docstring has its loop",
-    "jaxloss.Signals": "a record",
-    "jaxloss.metrics.ShotAccuracy": "a record, shown by shot_accuracy",
     "jaxloss.stateless": "one line; the module's docstring has its loop",
     "jaxloss.gala_objective": "needs a training loop",
     "jaxloss.truncated_gce_objective": "needs a training loop",
+    "jaxloss.deferred_objective": "needs a training loop",
+    "jaxloss.seesaw_objective": "needs a training loop",
+    "jaxloss.equalization_v2_objective": "needs a training loop",
+    "jaxloss.observe": "needs optax, which the library does not",
 }
 NO_ARGS = {
-    "jaxloss.Objective": "its fields are described as Attributes",
-    "jaxloss.Signals": "its fields are described where they stand",
-    "jaxloss.metrics.ShotAccuracy": "its fields are in the one line",
+    "jaxloss.by_confidence": "none",
     "jaxloss.stateless": "one argument, named in the one line",
     "jaxloss.curves.cross_entropy": "u alone, see the module",
     "jaxloss.curves.mean_absolute_error": "u alone, see the module",
@@ -66,13 +72,13 @@ def test_examples(name, single_precision):
     assert runner.failures == 0, output.getvalue()
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("name", sorted(PUBLIC.keys() - RECORDS))
 def test_has_an_example(name):
     example = ">>> " in (inspect.getdoc(PUBLIC[name]) or "")
     assert example != (name in NO_EXAMPLE)
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("name", sorted(PUBLIC.keys() - RECORDS))
 def test_describes_its_arguments(name):
     doc, function = inspect.getdoc(PUBLIC[name]) or "", PUBLIC[name]
     described = doc.partition("Args:\n")[2].partition("\n\n")[0]

@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 
 from train import config, data
-from train.fit import as_batch, epoch, make_optimizer, make_trainer, splits, start
+from train.fit import (
+    as_batch,
+    epoch,
+    make_optimizer,
+    make_schedule,
+    make_trainer,
+    splits,
+    start,
+)
 
 
 def learning_rates(options, steps):
     """Of plain descent: minus the updates of a constant gradient of one."""
-    optimizer = make_optimizer(options, steps)
+    optimizer = make_optimizer(options, make_schedule(options, steps))
     state = optimizer.init(jnp.zeros(()))
     rates = []
     for _ in range(steps):

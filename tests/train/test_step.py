@@ -9,7 +9,7 @@ from jax.extend.core import jaxprs_in_params
 
 import jaxloss
 from train import config
-from train.fit import make_optimizer
+from train.fit import make_optimizer, make_schedule
 from train.models import mlp
 from train.objectives import Facts, build_objective
 from train.step import Batch, Trainer, init_state, train_epoch, train_step
@@ -50,7 +50,8 @@ LOSSES = [
 
 def trainer_of(loss):
     model = mlp((2, 2, 1), (5,), CLASSES)
-    optimizer = make_optimizer(config.Optimizer(), steps=10)
+    options = config.Optimizer()
+    optimizer = make_optimizer(options, make_schedule(options, steps=10))
     return Trainer(model, optimizer, build_objective(loss, FACTS))
 
 
@@ -84,7 +85,7 @@ def test_the_tap_sees_the_gradient_of_the_sum_of_the_losses(loss):
     trainer = spied(trainer_of(loss))
     state = init_state(trainer, jax.random.key(0))
     after, _ = train_step(trainer, state, DATA)
-    logits, _ = trainer.model.apply(state.params, state.stats, DATA.image)
+    (logits, features), _ = trainer.model.apply(state.params, state.stats, DATA.image)
 
     def total(logits):
         losses = trainer.objective.loss(state.objective, logits, *DATA[1:])
@@ -109,7 +110,7 @@ def test_the_tap_costs_no_second_backward_pass():
     state = init_state(trainer, jax.random.key(0))
 
     def without_tap(params):
-        logits, _ = trainer.model.apply(params, state.stats, DATA.image)
+        (logits, _), _ = trainer.model.apply(params, state.stats, DATA.image)
         losses = trainer.objective.loss(state.objective, logits, *DATA[1:])
         return jnp.mean(losses)
 
@@ -145,7 +146,7 @@ def test_gala_accumulates_as_by_hand_over_two_steps():
     state = init_state(trainer, jax.random.key(0))
     positive, negative = np.zeros(CLASSES), np.zeros(CLASSES)
     for _ in range(2):
-        logits, _ = trainer.model.apply(state.params, state.stats, DATA.image)
+        (logits, _), _ = trainer.model.apply(state.params, state.stats, DATA.image)
         y = np.asarray(DATA.label)
         f = np.asarray(logits, np.float64)
         for i in range(N):

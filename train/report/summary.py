@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 from jax import Array
 from matplotlib.figure import Figure
 from matplotlib.style import context
@@ -57,6 +58,42 @@ def _measure(z: Array, y: Array, shots: Shots | None) -> dict[str, Array]:
     recall = metrics.per_class_accuracy(z, y)
     groups = metrics.shot_accuracy(recall, jnp.asarray(counts), many=many, few=few)
     return {**values, **groups._asdict()}
+
+
+def measure_classes(
+    logits: Mapping[str, Mapping[str, Array]], labels: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, Any]]:
+    """{split: {when: recall of each class and bins of confidence}}, ready for JSON."""
+    return {
+        split: {
+            when: _measure_classes(np.asarray(z[split]), y)
+            for when, z in logits.items()
+        }
+        for split, y in labels.items()
+    }
+
+
+def _measure_classes(z: np.ndarray, y: np.ndarray, bins: int = 15) -> dict[str, Any]:
+    """The bins are those of `metrics.expected_calibration_error`."""
+    confidence = np.max(scipy.special.softmax(z, axis=1), axis=1)
+    hit = np.argmax(z, axis=1) == y
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    counts = np.bincount(y, minlength=z.shape[1])
+    filled = np.bincount(bin_of, minlength=bins)
+
+    def mean(where, values, number):
+        total = np.bincount(where, values, minlength=len(number))
+        return [float(t / n) if n else None for t, n in zip(total, number, strict=True)]
+
+    return {
+        "class_accuracy": mean(y, hit, counts),
+        "class_counts": counts.tolist(),
+        "calibration": {
+            "confidence": mean(bin_of, confidence, filled),
+            "accuracy": mean(bin_of, hit, filled),
+            "count": filled.tolist(),
+        },
+    }
 
 
 _HEADERS = {
