@@ -4,7 +4,7 @@ import jax
 import pytest
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def quick_compilation():
     """Without XLA's optimisations, where formulas are tested and not numerics."""
     jax.config.update("jax_disable_most_optimizations", True)

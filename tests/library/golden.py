@@ -23,6 +23,11 @@ class Golden:
     def __getitem__(self, name) -> np.ndarray:
         return _arrays(self.family)[f"{self.name}/{name}"]
 
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        stored, prefix = _arrays(self.family), f"{self.name}/"
+        return {k[len(prefix) :]: v for k, v in stored.items() if k.startswith(prefix)}
+
     def exact(self, name) -> np.ndarray:
         """High precision where it was stored, else what the released code gives."""
         key = f"{self.name}/{name}_exact"

@@ -4,6 +4,7 @@
 # pyright: reportArgumentType=false
 
 import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,29 @@ import numpy as np
 
 import jaxloss
 from jaxloss import curves
+
+
+class Traced(NamedTuple):
+    """A stored case whose arrays and numbers are arguments of a compiled function."""
+
+    loss: str
+    hyper: dict[str, Any]
+    arrays: dict[str, Any]
+
+    def __getitem__(self, name):  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self.arrays[name]
+
+
+# Here Python branches on the numbers: some options of the released code have no name.
+BRANCHING = {
+    "encourage_general",
+    "focal_sigmoid",
+    "ggd",
+    "halted_focal",
+    "sigmoid_encourage",
+    "sigmoid_focal_code",
+    "sigmoid_focal_star_code",
+}
 
 
 def log_prior(case):
@@ -62,11 +86,11 @@ def greedy_softmax(z, case):
     are 1 / C larger give the same with a uniform bias model."""
     targets, bias, num_classes = case["targets"], case["bias"], z.shape[-1]
     if case.hyper["bias_kind"] == "sum2":
-        pseudo = np.clip(targets - bias, 0, 1)
-        targets, bias = pseudo + 1 / num_classes, np.ones_like(bias)
+        pseudo = jnp.clip(targets - bias, 0, 1)
+        targets, bias = pseudo + 1 / num_classes, jnp.ones_like(bias)
     else:
-        of_label = np.sum(targets * bias, axis=-1, keepdims=True)
-        bias = np.where(targets == 1, of_label, (1 - of_label) / (num_classes - 1))
+        of_label = jnp.sum(targets * bias, axis=-1, keepdims=True)
+        bias = jnp.where(targets == 1, of_label, (1 - of_label) / (num_classes - 1))
     return jaxloss.greedy_gradient(
         z, targets, bias_logits=jnp.log(bias), form="softmax"
     )
@@ -181,7 +205,7 @@ def class_balanced(z, case):
 
 
 def sigmoid_equalization(z, case):
-    weights = 1 - case["foreground"][:, None] * case["tail"]
+    weights = 1 - case["foreground"][:, None] * case["tail"][None]
     return jaxloss.sigmoid_equalization(z, hot(z, case), weights=weights)
 
 
@@ -289,7 +313,7 @@ def active_passive(z, case):
 
 def equalization(z, case):
     """The mask takes tail classes out of the denominator for some examples."""
-    weights = 1 - case["beta_mask"] * case["tail"]
+    weights = 1 - case["beta_mask"] * case["tail"][None]
     return jaxloss.equalization(z, case["labels"], weights=weights)
 
 

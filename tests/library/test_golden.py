@@ -3,7 +3,9 @@
 # numpy arrays are as good as the jax ones in the annotations.
 # pyright: reportArgumentType=false
 
+import collections
 import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,9 @@ import pytest
 import jaxloss
 from tests.library.golden import FOLDER, load
 from tests.library.golden_losses import (
+    BRANCHING,
     LOSSES,
+    Traced,
     every_label,
     learned_mixin,
     log_prior,
@@ -122,16 +126,62 @@ SEQUENCES = {
 }
 
 
-@cases(*[f for f in NUM_CASES if f not in BY_THEMSELVES])
-def test_loss_and_gradient(case):
+class Program(NamedTuple):
+    """What the cases of one compilation have in common."""
+
+    loss: str
+    fixed: tuple[tuple[str, Any], ...]
+    shapes: tuple[tuple[str, Any], ...]
+
+
+def is_output(name):
+    return name.startswith(("loss", "grad"))
+
+
+def traced_numbers(case):
+    """The hyper-parameters that are arguments: so a sweep over them is a vmap."""
+    if case.loss in BRANCHING:
+        return {}
+    return {k: v for k, v in case.hyper.items() if isinstance(v, float)}
+
+
+def program_of(case):
+    numbers = traced_numbers(case)
+    fixed = [(k, str(v)) for k, v in sorted(case.hyper.items()) if k not in numbers]
+    inputs = [(k, v.shape) for k, v in case.arrays.items() if not is_output(k)]
+    return Program(case.loss, tuple(fixed), tuple(sorted(inputs)))
+
+
+def programs():
+    found = collections.defaultdict(list)
+    for family in NUM_CASES:
+        for case in load(family) if family not in BY_THEMSELVES else ():
+            found[program_of(case)].append(case)
+    ids = [
+        f"{group[0].family}-{group[0].name}+{len(group) - 1}"
+        for group in found.values()
+    ]
+    return pytest.mark.parametrize("group", found.values(), ids=ids)
+
+
+@programs()
+def test_loss_and_gradient(group):
+    """All cases of one program: most of the time is compilation."""
+    loss, fixed = group[0].loss, group[0].hyper
+
     @jax.jit
-    def losses_and_gradients(z):
-        losses, pull = jax.vjp(lambda z: LOSSES[case.loss](z, case), z)
+    def losses_and_gradients(z, arrays, numbers):
+        case = Traced(loss, fixed | numbers, arrays)
+        losses, pull = jax.vjp(lambda z: LOSSES[loss](z, case), z)
         return losses, pull(jnp.ones_like(losses))[0]
 
-    losses, grads = losses_and_gradients(case["logits"])
-    close(losses, case.exact("loss"))
-    close(grads, case.exact("grad"))
+    for case in group:
+        inputs = {k: v for k, v in case.arrays.items() if not is_output(k)}
+        losses, grads = losses_and_gradients(
+            case["logits"], inputs, traced_numbers(case)
+        )
+        close(losses, case.exact("loss"))
+        close(grads, case.exact("grad"))
 
 
 @cases("gala_sequence")

@@ -39,7 +39,7 @@ def close(actual, expected):
 
 
 @all_losses
-def test_jit_vmap_scan_and_checkpoint(case):
+def test_jit_vmap_scan_and_checkpoint(case, quick_compilation):
     """In one program, for compilation is what takes the time."""
     remade = jax.grad(jax.checkpoint(summed(case)), has_aux=True)
 
