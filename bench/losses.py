@@ -21,6 +21,7 @@ from bench.timing import alternate
 
 SHAPES = ((1024, 10), (4096, 100), (4096, 1000), (1024, 8142), (256, 32000))
 QUICK_SHAPES = SHAPES[:3]
+NAN = "NaN"  # where p, or a power of it, leaves float32: a finding, not a mistake
 BASELINE = "optax CE"  # what every loss is compared with, whatever its own peers are
 
 Loss = Callable[[Any, Any], Any]
@@ -339,6 +340,8 @@ def disagreement(theirs: Any, ours: Any) -> str:
             size, limit = np.max(np.abs(b)), 1e-3
         worst = float(np.max(np.abs(a - b) / size))
         if not worst <= limit:
+            if np.isnan(worst):
+                return f"{what} are {NAN}"
             return f"{what} differ by {worst:.1e}"
     return ""
 

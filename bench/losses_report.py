@@ -28,6 +28,7 @@ def markdown(runs: dict[str, dict[str, Any]]) -> str:
 
 
 def disagreements(runs: dict[str, dict[str, Any]]) -> list[str]:
+    """Peers that were not timed, because they compute something else."""
     return [
         f"{record['loss']} {record['shape']}, {allocator}: {library}'s {difference}"
         for allocator, run in runs.items()

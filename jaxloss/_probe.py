@@ -156,14 +156,15 @@ def class_gradients(
     >>> probe.read(state).gradient_ratio
     Array([2. , 0.5], dtype=float32)
     """
-    dtype = sum_dtype()
 
     def zeros():
-        per_class = jnp.zeros(num_classes, dtype)
-        matrix = jnp.zeros((num_classes, num_classes), dtype) if full else None
-        return {"own": jnp.zeros((2, num_classes), dtype), "received": per_class} | (
-            {} if matrix is None else {"matrix": matrix}
+        rows = {"own": (2,), "received": ()} | (
+            {"matrix": (num_classes,)} if full else {}
         )
+        return {
+            name: jnp.zeros((*shape, num_classes), sum_dtype())
+            for name, shape in rows.items()
+        }
 
     def measure(signals):
         size, labels = absolute_gradients(signals, num_classes)

@@ -116,7 +116,7 @@ def scalars(line: Mapping[str, Any]) -> dict[str, float]:
         if name.startswith("gradient_norms"):
             for key in ("mean", "share"):
                 for group, value in zip(values["groups"], values[key], strict=True):
-                    curves[f"{name}/{key}/{group}"] = value
+                    curves[f"{name}/{key}/{group.replace(' ', '_')}"] = value
     if "agreement" in line:
         curves["agreement/many_few"] = line["agreement"]["cosine"][0][-1]
     return curves

@@ -1,5 +1,8 @@
 """Losses on a mesh: the same numbers, and the logits stay where they are."""
 
+# numpy arrays are as good as the jax ones in the annotations.
+# pyright: reportArgumentType=false
+
 import re
 
 import jax
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+import jaxloss
 from tests.library.catalogue import CASES, POINTS, mixed_logits
 
 pytestmark = pytest.mark.slow
@@ -87,3 +91,35 @@ def test_explicit_axes(name, spec):
         losses, grads = losses_and_grads(CASES[name])(z, labels)
     close(CASES[name], losses, grads)
     assert jax.typeof(grads).sharding.spec == spec
+
+
+PROBES = {
+    "class_gradients": lambda: jaxloss.class_gradients(C, full=True),
+    "gradient_norms": lambda: jaxloss.gradient_norms(jaxloss.by_confidence()),
+    "log_odds_histogram": lambda: jaxloss.log_odds_histogram(jaxloss.by_label(C)),
+    "feature_means": lambda: jaxloss.feature_means(C, 3),
+    "head_gradients": lambda: jaxloss.head_gradients(jaxloss.by_confidence(), 3, C),
+}
+
+
+@pytest.mark.parametrize("make", PROBES.values(), ids=PROBES)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_statistics_of_a_sharded_batch(make, spec):
+    probe = make()
+    on, z, labels = placed(AxisType.Auto, spec)
+    rows = NamedSharding(on, PartitionSpec(spec[0], None))
+    features = np.random.default_rng(0).normal(size=(N, 3))
+    grads = np.random.default_rng(1).normal(size=(N, C))
+    whole = jaxloss.Signals(Z, jnp.asarray(LABELS), grads, features=features)
+    parts = jaxloss.Signals(
+        z,
+        labels,
+        jax.device_put(grads, z.sharding),
+        features=jax.device_put(features, rows),
+    )
+    update = jax.jit(probe.update)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15),
+        update(probe.init(), parts),
+        update(probe.init(), whole),
+    )

@@ -48,6 +48,7 @@ def test_a_run_leaves_everything_it_promises(clean_run):
         "status.json",
         "table.txt",
         "results.json",
+        "classes.json",
         "curves.png",
         "last.npz",
         "best.npz",
