@@ -7,6 +7,7 @@ than many a loss does. CPU findings are no promise for an accelerator.
 """
 
 import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+BENCHMARKS = ("losses", "probes")
 RESULTS = Path(__file__).parent / "results"
 _ALLOCATORS = {
     "default": {},
@@ -28,10 +30,12 @@ _ALLOCATORS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("benchmark", nargs="?", default="losses", choices=["losses"])
+    parser.add_argument(
+        "benchmark", nargs="*", default=BENCHMARKS, help=f"of {', '.join(BENCHMARKS)}"
+    )
     parser.add_argument("--only", default="", help="losses whose name contains this")
     parser.add_argument(
-        "--seconds", type=float, default=2.0, help="for a loss and shape (default: 2)"
+        "--seconds", type=float, default=2.0, help="for a line and shape (default: 2)"
     )
     parser.add_argument(
         "--quick", action="store_true", help="small shapes, 0.2 s for each"
@@ -40,31 +44,36 @@ def main() -> None:
         "--no-results", action="store_true", help="print only, leave the files alone"
     )
     args = parser.parse_args()
-
-    runs = {name: _run(args, setting) for name, setting in _ALLOCATORS.items()}
-    from bench import (
-        losses,
-        losses_report,
-    )  # import JAX, which this process has no use for
-
-    text = losses_report.markdown(runs)
-    print(text)
-    if not (args.quick or args.only or args.no_results):
-        RESULTS.mkdir(exist_ok=True)
-        platform = runs["default"]["environment"]["platform"]
-        (RESULTS / f"losses-{platform}.md").write_text(text)
-        (RESULTS / f"losses-{platform}.json").write_text(json.dumps(runs, indent=1))
-    found = losses_report.disagreements(runs)
-    wrong = [line for line in found if not line.endswith(losses.NAN)]
+    if not {*args.benchmark} <= {*BENCHMARKS}:
+        parser.error(f"choose among {', '.join(BENCHMARKS)}")
+    wrong = [line for name in args.benchmark for line in _benchmark(name, args)]
     if wrong:
         sys.exit("NOT THE SAME FUNCTION, so not timed:\n" + "\n".join(wrong))
 
 
-def _run(args: argparse.Namespace, setting: dict[str, str]) -> dict[str, Any]:
+def _benchmark(name: str, args: argparse.Namespace) -> list[str]:
+    """Prints and writes the tables; returns what is wrong with them."""
+    runs = {kind: _run(name, args, setting) for kind, setting in _ALLOCATORS.items()}
+    # It imports JAX, which this process has no use for until now.
+    report = importlib.import_module(f"bench.{name}_report")
+    text = report.markdown(runs)
+    print(text)
+    if not (args.quick or args.only or args.no_results):
+        RESULTS.mkdir(exist_ok=True)
+        platform = runs["default"]["environment"]["platform"]
+        (RESULTS / f"{name}-{platform}.md").write_text(text)
+        (RESULTS / f"{name}-{platform}.json").write_text(json.dumps(runs, indent=1))
+    return report.mistakes(runs)
+
+
+def _run(
+    name: str, args: argparse.Namespace, setting: dict[str, str]
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "records.json"
-        command = [sys.executable, "-m", "bench.losses_run", str(output), args.only]
-        command += ["0.2", "quick"] if args.quick else [str(args.seconds)]
+        command = [sys.executable, "-m", f"bench.{name}_run", str(output)]
+        command += ["0.2" if args.quick else str(args.seconds)]
+        command += ["quick" if args.quick else "", args.only]
         subprocess.run(command, env=os.environ | setting, check=True)
         return json.loads(output.read_text())
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench import report
-from bench.losses import BASELINE
+from bench.losses import BASELINE, NAN
 
 _INTRODUCTION = f"""\
 Time of value and gradient with respect to the logits, float32. **ours** is this library
@@ -35,6 +35,11 @@ def disagreements(runs: dict[str, dict[str, Any]]) -> list[str]:
         for record in run["records"]
         for library, difference in record["disagree"].items()
     ]
+
+
+def mistakes(runs: dict[str, dict[str, Any]]) -> list[str]:
+    """The disagreements that are no finding about the peer."""
+    return [line for line in disagreements(runs) if not line.endswith(NAN)]
 
 
 def _tables(records: list[dict[str, Any]]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench import losses, peers, report
 
 
-def main(output: str, only: str, seconds: str, quick: str = "") -> None:
+def main(output: str, seconds: str, quick: str, only: str) -> None:
     shapes = losses.QUICK_SHAPES if quick else losses.SHAPES
     records = []
     for record in losses.measure(shapes=shapes, seconds=float(seconds), only=only):

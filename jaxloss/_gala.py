@@ -22,7 +22,7 @@ from jaxloss._checks import (
 from jaxloss._log_odds import Curve, apply_curve, wide
 from jaxloss._long_tail import logit_adjusted_cross_entropy
 from jaxloss._objective import Objective
-from jaxloss._probe import absolute_gradients, by_group, masses_by_label, sum_dtype
+from jaxloss._probe import by_group, flat_gradients, masses_by_label, sum_dtype
 
 Variant = Literal["paper", "released", "released_once"]
 
@@ -155,11 +155,12 @@ def gala_objective(
         )
 
     def update(state, signals):
-        size, labels = absolute_gradients(signals, num_classes)
-        size = size.astype(state.batches.dtype) / len(labels)
-        masses, matrix = masses_by_label(size, labels), None
+        grads, labels = flat_gradients(signals, num_classes)
+        masses = masses_by_label(grads, labels) / len(labels)
+        masses, matrix = masses.astype(state.batches.dtype), None
         if full:
-            matrix = decay * state.matrix + by_group(size, labels, num_classes)
+            pairs = by_group(jnp.abs(grads), labels, num_classes) / len(labels)
+            matrix = decay * state.matrix + pairs.astype(state.matrix.dtype)
         if variant == "released":
             masses = masses + decay * state.batches
         positive, negative = masses

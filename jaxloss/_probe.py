@@ -167,13 +167,14 @@ def class_gradients(
         }
 
     def measure(signals):
-        size, labels = absolute_gradients(signals, num_classes)
+        grads, labels = flat_gradients(signals, num_classes)
         # A column's own examples are left out, not taken away again: for a class with
         # most of the examples little would be left of the difference.
-        received = jnp.sum(jnp.where(is_label(size, labels), 0, size), axis=0)
-        sums = {"own": masses_by_label(size, labels), "received": received}
+        others = jnp.where(is_label(grads, labels), 0, jnp.abs(grads))
+        received = jnp.sum(others, axis=0)
+        sums = {"own": masses_by_label(grads, labels), "received": received}
         if full:
-            sums["matrix"] = by_group(size, labels, num_classes)
+            sums["matrix"] = by_group(jnp.abs(grads), labels, num_classes)
         return sums
 
     def read(state):
@@ -285,21 +286,23 @@ def sum_dtype() -> jnp.dtype:
     return wide(jnp.result_type(float))
 
 
-def absolute_gradients(signals: Signals, num_classes: int) -> tuple[Array, Array]:
-    """|gradient| `[examples, classes]`, wide, and labels `[examples]`."""
+def flat_gradients(signals: Signals, num_classes: int) -> tuple[Array, Array]:
+    """Gradients `[examples, classes]`, wide, and labels `[examples]`."""
     logits, labels = check_logits_labels(signals.logits, signals.labels)
     check_shape("logit_grads", signals.logit_grads, logits.shape, logits)
     if logits.shape[-1] != num_classes:
         raise ValueError(f"logits have {logits.shape[-1]} classes, not {num_classes}")
-    size = jnp.abs(signals.logit_grads.astype(wide(signals.logit_grads.dtype)))
-    return size.reshape(-1, num_classes), labels.reshape(-1)
+    grads = signals.logit_grads.astype(wide(signals.logit_grads.dtype))
+    return grads.reshape(-1, num_classes), labels.reshape(-1)
 
 
-def masses_by_label(size: Array, labels: Array) -> Array:
-    """`[2, classes]`: on the own logit, and on all others, by class of the example."""
-    own = jnp.where(is_class(size, labels), at_label(size, labels)[:, 0], 0)
-    masses = jnp.stack([own, jnp.sum(size, axis=1) - own], axis=1)
-    return by_group(masses, labels, size.shape[1]).T
+def masses_by_label(grads: Array, labels: Array) -> Array:
+    """`[2, classes]`: |gradient| on the own logit, and on all others, by label."""
+    # The gather reads the gradients as they are: |g| would be written out for it.
+    own = jnp.abs(at_label(grads, labels)[:, 0])
+    own = jnp.where(is_class(grads, labels), own, 0)
+    masses = jnp.stack([own, jnp.sum(jnp.abs(grads), axis=1) - own], axis=1)
+    return by_group(masses, labels, grads.shape[1]).T
 
 
 def by_group(values: Array, groups: Array, number: int) -> Array:

@@ -95,10 +95,11 @@ def test_equinox():
     _, grads, signals = jax.jit(jaxloss.value_grad_and_signals(loss_fn))(
         params, X, LABELS
     )
-    plain = eqx.filter_grad(lambda net: jnp.mean(losses_of(jax.vmap(net)(X), LABELS)))(
+    x = jnp.asarray(X)
+    plain = eqx.filter_grad(lambda net: jnp.mean(losses_of(jax.vmap(net)(x), LABELS)))(
         net
     )
-    check(signals, jax.vmap(net)(X), grads, eqx.filter(plain, eqx.is_inexact_array))
+    check(signals, jax.vmap(net)(x), grads, eqx.filter(plain, eqx.is_inexact_array))
 
 
 def loss_fn(params, tap):
