@@ -94,7 +94,7 @@ def make_trainer(
     )
     schedule = make_schedule(options.optimizer, steps, learning_rate)
     optimizer = make_optimizer(options.optimizer, schedule)
-    probe = probes.build(watch, dataset, model)
+    probe = probes.of_training(watch, dataset, model)
     return Trainer(model, optimizer, build_objective(loss, facts), probe)
 
 

@@ -91,12 +91,9 @@ def compiled(
         labels = jnp.asarray(dataset.train.label)
         model = mlp(dataset.train.image.shape[1:], options.widths, dataset.num_classes)
         counts = jnp.bincount(labels, length=dataset.num_classes)
-        return probes.read(
-            probes.build(watch, dataset, model),
-            progress.state.probe,
-            model.kernel(progress.state.params),
-            jaxloss.class_log_prior(counts),
-        )
+        found = probes.of_training(watch, dataset, model).read(progress.state.probe)
+        kernel = model.kernel(progress.state.params)
+        return probes.with_class_vectors(found, kernel, counts)
 
     # Traces without running, so that what `begin` refuses is refused here.
     jax.eval_shape(begin, arrays, key)

@@ -43,12 +43,20 @@ NOTHING = Watch()
 ALL = get_args(Name)
 
 
-def build(watch: Watch, dataset: data.Dataset, model: Model) -> jaxloss.Probe:
-    """The probes by the names they have in a line; arrays may be traced."""
-    classes = dataset.num_classes
-    splits = {"": _by_shots(watch, dataset)}
-    if watch.noise:
-        wrong = dataset.train.label != dataset.train.true_label
+def build(
+    watch: Watch, counts: Array, num_features: int, wrong: Array | None = None
+) -> jaxloss.Probe:
+    """The probes by the names they have in a line.
+
+    Args:
+        watch: what to keep.
+        counts: training examples of each class; may be traced.
+        num_features: input of the classifier head.
+        wrong: which training examples have a wrong label, if that is watched.
+    """
+    classes = len(counts)
+    splits = {"": _by_shots(watch, counts)}
+    if wrong is not None:
         splits["_noise"] = jaxloss.by_example(jnp.asarray(wrong, jnp.int32), 2)
     kept: dict[str, jaxloss.Probe] = {}
     for name in watch.names:
@@ -56,8 +64,7 @@ def build(watch: Watch, dataset: data.Dataset, model: Model) -> jaxloss.Probe:
             case "class-gradients":
                 kept["class_gradients"] = jaxloss.class_gradients(classes, full=True)
             case "class-vectors":
-                width = _head(model)[0]
-                kept["feature_means"] = jaxloss.feature_means(classes, width)
+                kept["feature_means"] = jaxloss.feature_means(classes, num_features)
             case "log-odds":
                 for suffix, groups in splits.items():
                     kept[f"log_odds{suffix}"] = jaxloss.log_odds_histogram(groups)
@@ -66,21 +73,34 @@ def build(watch: Watch, dataset: data.Dataset, model: Model) -> jaxloss.Probe:
                 for suffix, groups in by.items():
                     kept[f"gradient_norms{suffix}"] = jaxloss.gradient_norms(groups)
             case "head-gradients" if watch.shots:
-                kept["agreement"] = jaxloss.head_gradients(splits[""], *_head(model))
+                head = jaxloss.head_gradients(splits[""], num_features, classes)
+                kept["agreement"] = head
     return jaxloss.combine_probes(**kept)
 
 
-def read(
-    probe: jaxloss.Probe, state: Any, kernel: Array, log_prior: Array
+def of_training(watch: Watch, dataset: data.Dataset, model: Model) -> jaxloss.Probe:
+    """Those of a training; the arrays of the data set may be traced."""
+    train = dataset.train
+    counts = jnp.bincount(jnp.asarray(train.label), length=dataset.num_classes)
+    kernel = jax.eval_shape(lambda: model.kernel(model.init(jax.random.key(0))[0]))
+    wrong = jnp.asarray(train.label != train.true_label) if watch.noise else None
+    return build(watch, counts, kernel.shape[0], wrong)
+
+
+def with_class_vectors(
+    found: dict[str, Any], kernel: Array | None, counts: Array
 ) -> dict[str, Any]:
-    """The results, with the class vectors as they are now."""
-    found = probe.read(state)
-    means = found.pop("feature_means", None)
-    if means is not None:
-        found["class_vectors"] = jaxloss.class_vectors(
-            kernel, feature_means=means.mean, log_prior=log_prior
-        )
-    return found
+    """The results; in place of the mean features, the class vectors against them."""
+    means = found.get("feature_means")
+    if means is None or kernel is None:
+        return found
+    found = {name: found[name] for name in found if name != "feature_means"}
+    vectors = jaxloss.class_vectors(
+        kernel,
+        feature_means=means.mean,
+        log_prior=jaxloss.class_log_prior(counts),
+    )
+    return found | {"class_vectors": vectors}
 
 
 def statistics(found: Mapping[str, Any], watch: Watch) -> dict[str, Any]:
@@ -122,18 +142,9 @@ def scalars(line: Mapping[str, Any]) -> dict[str, float]:
     return curves
 
 
-def _by_shots(watch: Watch, dataset: data.Dataset) -> jaxloss.Groups:
-    classes = dataset.num_classes
+def _by_shots(watch: Watch, counts: Array) -> jaxloss.Groups:
     if watch.shots is None:
-        return jaxloss.by_class(jnp.zeros(classes, jnp.int32), 1)
+        return jaxloss.by_class(jnp.zeros(len(counts), jnp.int32), 1)
     many, few = watch.shots
-    counts = jnp.bincount(jnp.asarray(dataset.train.label), length=classes)
-    return jaxloss.by_class(
-        jnp.where(counts > many, 0, jnp.where(counts < few, 2, 1)), 3
-    )
-
-
-def _head(model: Model) -> tuple[int, int]:
-    """Features and classes."""
-    kernel = jax.eval_shape(lambda: model.kernel(model.init(jax.random.key(0))[0]))
-    return kernel.shape[0], kernel.shape[1]
+    shot = jnp.where(counts > many, 0, jnp.where(counts < few, 2, 1))
+    return jaxloss.by_class(shot, len(SHOTS))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -25,9 +24,6 @@ STYLE = {
     "figure.constrained_layout.use": True,
     "savefig.dpi": 160,
 }
-
-# Figures go to files; nothing here may look for a display.
-matplotlib.use("Agg")
 
 
 def dots(axes: Axes, rows: Sequence[Row], columns: Mapping[str, str]) -> None:
