@@ -38,3 +38,14 @@ def test_the_compositions_are_losses():
         if line.startswith("losses"):
             assert scope["losses"].shape == (2,)
             assert jnp.all(jnp.isfinite(scope["losses"]))
+
+
+def test_the_probe_counts_what_the_step_saw():
+    scope: dict[str, Any] = {"jax": jax, "jnp": jnp, "jaxloss": jaxloss}
+    scope["labels"] = jnp.array([0, 0, 0, 1])
+    exec(EXAMPLES[2], scope)
+    found = scope["probe"].read(scope["sums"])
+    # With p = 1/3 everywhere: 3 x 2/3 over 1/3, 2/3 over 3 x 1/3, nothing over 4/3.
+    ratio = found["classes"].gradient_ratio
+    assert jnp.allclose(ratio, jnp.array([6, 2 / 3, 0]), rtol=1e-5)
+    assert found["sure"].examples.tolist() == [4, 0]
