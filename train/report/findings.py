@@ -1,26 +1,16 @@
 """The first sentences of the page, each worked out from the numbers of the runs."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
-from train.report import measures
+from train.report.findings_of_classes import evenness, norms, ratios, starving
+from train.report.grouped import Finding, mean_of, of_groups
 from train.report.names import Group
 from train.report.record import RunRecord
 from train.report.scores import EXAMPLES, SEEDS, Score
-from train.report.statistics import interval, paired
-
-_NAMED = 3  # classes in a sentence
-
-
-class Finding(NamedTuple):
-    """A heading, a sentence, and a few words for each group of runs."""
-
-    title: str
-    sentence: str
-    rows: tuple[tuple[int, str], ...]
+from train.report.statistics import paired
 
 
 def findings(
@@ -112,109 +102,6 @@ def _certainty(
     return "with one seed each, and within their intervals over test examples."
 
 
-def starving(records: Sequence[RunRecord], groups: Sequence[Group]) -> Finding | None:
-    """The classes whose logits are pushed hardest for what their own examples pull."""
-    rows, lowest = [], None
-    for number, i in _firsts(records, groups, "class_gradients", "gradient_ratio"):
-        ratio = _last(records[i], "class_gradients", "gradient_ratio")
-        known = [c for c in np.argsort(ratio) if np.isfinite(ratio[c])][:_NAMED]
-        if not known:
-            continue
-        words = ", ".join(
-            f"{_class(records[i], c)}\u00a0×{ratio[c]:.2g}" for c in known
-        )
-        rows.append((number, words))
-        if lowest is None or ratio[known[0]] < lowest[0]:
-            lowest = ratio[known[0]], _class(records[i], known[0]), groups[number].name
-    if lowest is None:
-        return None
-    value, name, run = lowest
-    if 0 < value < 1:
-        sentence = (
-            f"In {run} others push the logit of {name} {1 / value:.3g} times as hard "
-            "as its own examples pull it up."
-        )
-    elif value == 0:
-        sentence = f"In {run} no example pulls up the logit of {name}."
-    else:
-        sentence = "No class is pushed harder than its own examples pull it up."
-    return Finding("Who starves: lowest gradient ratios", sentence, tuple(rows))
-
-
-def evenness(records: Sequence[RunRecord], groups: Sequence[Group]) -> Finding | None:
-    """Whether the negative gradients get even, the claim of GALA."""
-    key, name = "class_gradients", "received"
-    rows, falls, last = [], [], {}
-    for number, group in enumerate(groups):
-        runs = [records[i] for i in group.members if _has(records[i], key, name)]
-        pairs = np.array(
-            [
-                [measures.unevenness(_at(run, key, name, at)) for at in (0, -1)]
-                for run in runs
-            ]
-        )
-        if not len(pairs):
-            continue
-        before, after = pairs.mean(axis=0)
-        last[number] = after
-        rows.append((number, f"{before:.2f} → {_mean(pairs[:, 1], '.2f')}"))
-        if after < before:
-            falls.append(groups[number].name)
-    if not rows:
-        return None
-    sentence = "Negative gradients get more even from the first epoch to the last in "
-    sentence += f"{_listed(falls)}." if falls else "none of the runs."
-    others = {n: value for n, value in last.items() if n != rows[0][0]}
-    if others:
-        number = min(others, key=lambda n: others[n])
-        change = 100 * (others[number] / last[rows[0][0]] - 1)
-        sentence += (
-            f" At the end {groups[number].name} is {abs(change):.0f} % "
-            f"{'less' if change < 0 else 'more'} uneven than {groups[rows[0][0]].name}."
-        )
-    title = "Unevenness of negative gradients"
-    return Finding(title, sentence, tuple(rows))
-
-
-def ratios(records: Sequence[RunRecord], groups: Sequence[Group]) -> Finding | None:
-    """How far apart the gradient ratios of the classes are."""
-    key, name = "class_gradients", "gradient_ratio"
-    values = _of_groups(
-        records, groups, key, name, lambda run: measures.spread(_last(run, key, name))
-    )
-    if not values:
-        return None
-    (first, spread), *_ = means = [(n, float(np.mean(v))) for n, v in values.items()]
-    sentence = (
-        f"In {groups[first].name} nine in ten classes stay below {spread:.3g} times "
-        "the ratio that one in ten stays below"
-    )
-    if len(means) > 1:
-        number, other = min(means[1:], key=lambda pair: pair[1])
-        sentence += f"; in {groups[number].name} below {other:.3g} times"
-    rows = tuple((n, f"×{_mean(v, '.3g')}") for n, v in values.items())
-    return Finding("Spread of the gradient ratio", sentence + ".", rows)
-
-
-def norms(records: Sequence[RunRecord], groups: Sequence[Group]) -> Finding | None:
-    """Whether the head grew with the frequency of the class."""
-
-    def correlation(run: RunRecord) -> float:
-        if run.classes is None or run.classes.train_counts is None:
-            return np.nan
-        prior = measures.log_prior(run.classes.train_counts)
-        return measures.correlation(_last(run, "class_vectors", "norm"), prior)
-
-    values = _of_groups(records, groups, "class_vectors", "norm", correlation)
-    if not values:
-        return None
-    grown = [groups[n].name for n, v in values.items() if np.mean(v) > 0.5]
-    sentence = "Frequent classes have longer vectors in "
-    sentence += f"{_listed(grown)}." if grown else "none of the runs."
-    rows = tuple((n, f"r = {_mean(v, '+.2f')}") for n, v in values.items())
-    return Finding("Class-vector norm and log prior", sentence, rows)
-
-
 def mislabelled(
     records: Sequence[RunRecord], groups: Sequence[Group]
 ) -> Finding | None:
@@ -229,17 +116,17 @@ def mislabelled(
         total = np.nansum(values)
         return float(100 * values[series.groups.index("noisy")] / total)
 
-    shares = _of_groups(records, groups, key, "share", lambda run: of(run, "share"))
+    shares = of_groups(records, groups, key, "share", lambda run: of(run, "share"))
     if not shares:
         return None
-    counts = _of_groups(records, groups, key, "count", lambda run: of(run, "count"))
+    counts = of_groups(records, groups, key, "count", lambda run: of(run, "count"))
     least = min(shares, key=lambda n: float(np.mean(shares[n])))
     sentence = f"{groups[least].name} takes "
     sentence += "least of" if len(shares) > 1 else f"{np.mean(shares[least]):.0f} % of"
     sentence += " its gradient from wrong labels"
     if least in counts:
         sentence += f", which {np.mean(counts[least]):.0f} % of its examples have"
-    rows = tuple((n, f"{_mean(v, '.1f')} %") for n, v in shares.items())
+    rows = tuple((n, f"{mean_of(v, '.1f')} %") for n, v in shares.items())
     title = "Share of the gradient from wrong labels, last epoch"
     return Finding(title, sentence + ".", rows)
 
@@ -271,67 +158,5 @@ def calibration(
     sentence = f"{groups[best].name} is {abs(mean):.1f} points too "
     sentence += "sure" if mean > 0 else "unsure"
     sentence += " of itself, least of all." if len(values) > 1 else " of itself."
-    rows = tuple((n, f"{_mean(v, '+.1f')} points") for n, v in values.items())
+    rows = tuple((n, f"{mean_of(v, '+.1f')} points") for n, v in values.items())
     return Finding("Confidence minus accuracy, test, last epoch", sentence, rows)
-
-
-def _has(run: RunRecord, key: str, name: str) -> bool:
-    return key in run.statistics and name in run.statistics[key].values
-
-
-def _at(run: RunRecord, key: str, name: str, epoch: int) -> np.ndarray:
-    return run.statistics[key].values[name][epoch]
-
-
-def _last(run: RunRecord, key: str, name: str) -> np.ndarray:
-    return _at(run, key, name, -1)
-
-
-def _firsts(
-    records: Sequence[RunRecord], groups: Sequence[Group], key: str, name: str
-) -> Iterator[tuple[int, int]]:
-    """Of each group the first run that has the statistic."""
-    for number, group in enumerate(groups):
-        runs = [i for i in group.members if _has(records[i], key, name)]
-        if runs:
-            yield number, runs[0]
-
-
-def _of_groups(
-    records: Sequence[RunRecord],
-    groups: Sequence[Group],
-    key: str,
-    name: str,
-    measure: Callable[[RunRecord], float],
-) -> Mapping[int, np.ndarray]:
-    values = {
-        number: np.array(
-            [measure(records[i]) for i in group.members if _has(records[i], key, name)]
-        )
-        for number, group in enumerate(groups)
-    }
-    finite = {n: v[np.isfinite(v)] for n, v in values.items()}
-    return {n: v for n, v in finite.items() if len(v)}
-
-
-def _mean(values: np.ndarray, form: str) -> str:
-    """The mean over seeds, with its interval when there are several."""
-    if len(values) < 2:
-        return f"{values[0]:{form}}"
-    found = interval(values)
-    return f"{found.mean:{form}} ± {found.half:{form.lstrip('+')}}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _class(run: RunRecord, index: int) -> str:
-    if run.classes is None:
-        return f"class {index}"
-    name = run.classes.names[index]
-    if run.classes.train_counts is None:
-        return name
-    return f"{name} ({run.classes.train_counts[index]:.0f})"

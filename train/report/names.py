@@ -23,13 +23,16 @@ def named(records: Sequence[RunRecord]) -> tuple[list[str], list[Group]]:
     seeds = [values.pop("seed", None) for values in chosen]
     members: dict[Any, list[int]] = {}
     for i, values in enumerate(chosen):
-        # A record without choices is like no other.
+        # A record without choices is like no other, and half a training no seed.
         key = tuple(sorted((k, repr(v)) for k, v in values.items())) or i
-        members.setdefault(key, []).append(i)
+        members.setdefault((key, _unfinished(records[i])), []).append(i)
     firsts = [runs[0] for runs in members.values()]
     differing = _differing([chosen[i] for i in firsts if chosen[i]])
     titles = _unique(
-        [_title(chosen[i], differing) or records[i].name for i in firsts],
+        [
+            (_title(chosen[i], differing) or records[i].name) + _unfinished(records[i])
+            for i in firsts
+        ],
         [records[i].name for i in firsts],
     )
     names = [""] * len(records)
@@ -41,6 +44,11 @@ def named(records: Sequence[RunRecord]) -> tuple[list[str], list[Group]]:
             tail = f", seed {seeds[i]}" if show_seed and seeds[i] is not None else ""
             names[i] = title + tail
     return _unique(names, [record.name for record in records]), groups
+
+
+def _unfinished(record: RunRecord) -> str:
+    ended = record.status.get("status", "finished") == "finished"
+    return "" if ended else ", unfinished"
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -57,19 +57,20 @@ def _of_group(number: int, runs: Sequence[RunRecord]) -> Iterator[Score]:
             for metric in METRICS:
                 if metric not in metrics:
                     continue
-                values = np.array([_value(run, split, when, metric) for run in runs])
-                values = values[np.isfinite(values)]
-                if not len(values):
+                found = [(run, _value(run, split, when, metric)) for run in runs]
+                found = [(run, value) for run, value in found if np.isfinite(value)]
+                if not found:
                     continue
+                values = np.array([value for _, value in found])
                 low, high, kind = np.nan, np.nan, NONE
                 if len(values) > 1:
                     over, kind = interval(values), SEEDS
                     low, high = over.low, over.high
-                elif found := _over_examples(runs[0], split, when, metric, values[0]):
-                    (low, high), kind = found, EXAMPLES
+                elif ends := _over_examples(*found[0], split, when, metric):
+                    (low, high), kind = ends, EXAMPLES
                 scale = 1 if metric == _UNSCALED else 100
-                numbers = [scale * float(x) for x in (np.mean(values), low, high)]
-                yield Score(number, split, when, metric, *numbers, kind)
+                mean, low, high = (scale * float(x) for x in (values.mean(), low, high))
+                yield Score(number, split, when, metric, mean, low, high, kind)
 
 
 def _value(run: RunRecord, split: str, when: str, metric: str) -> float:
@@ -79,7 +80,7 @@ def _value(run: RunRecord, split: str, when: str, metric: str) -> float:
 
 
 def _over_examples(
-    run: RunRecord, split: str, when: str, metric: str, value: float
+    run: RunRecord, value: float, split: str, when: str, metric: str
 ) -> Range | None:
     """For one training: the chance of the examples, not of the training."""
     measured = run.classes and run.classes.splits.get((split, when))

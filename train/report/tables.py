@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import NamedTuple
 
-from train.report.findings import Finding
+from train.report.grouped import Finding
 from train.report.names import Group
 from train.report.record import RunRecord
 from train.report.scores import METRICS, SEEDS, Score

@@ -9,8 +9,16 @@ function unpack(packed) {
   return unpacked.get(packed);
 }
 
+function bytesOf(base64) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
+  const letters = atob(base64);
+  const found = new Uint8Array(letters.length);
+  for (let i = 0; i < found.length; i++) found[i] = letters.charCodeAt(i);
+  return found;
+}
+
 function decode({ scale, bytes, low, high, shape, data: text }) {
-  const raw = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const raw = bytesOf(text);
   const top = 256 ** bytes - 1;
   const log = scale === "log";
   const step = (high - low) / (top - (log ? 2 : 1));

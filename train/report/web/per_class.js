@@ -69,12 +69,13 @@ function perClass(runs, values, colours, say) {
   });
   const sets = [...new Set(runs.map((run) => run.classes))];
   const classes = sets.map((i) => data.class_sets[i]).sort((a, b) => b.names.length - a.names.length)[0] ?? { names: [] };
+  const size = Math.max(classes.names.length, 1);
   const named = sets.length === 1 && classes.names.length <= LABELLED;
   const order = sets.every((i) => data.class_sets[i].counts) ? "the most frequent first" : "by number";
   const layout = { shapes: [], annotations: [] };
   layout.xaxis = axis(colours, named ? "" : `rank of the class, ${order}`, {
     ...(named && { tickvals: classes.names.map((_, i) => i + 1), ticktext: classes.names.map((name) => plain(clipped(name))) }),
-    range: [0.5 - 0.01 * classes.names.length, 0.5 + 1.01 * classes.names.length],
+    range: [0.5 - 0.01 * size, 0.5 + 1.01 * size],
     zeroline: false,
     showgrid: false,
   });
