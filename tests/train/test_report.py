@@ -154,6 +154,20 @@ def test_a_page_without_statistics_shows_the_rest(tmp_path):
     assert "No run has the numbers for this figure." in page
 
 
+def test_a_training_with_probes_fills_every_figure(tmp_path, data_dir):
+    """What `run` writes is what the report reads, down to the names."""
+    folder = tmp_path / "run"
+    words = "run --epochs 2 --widths 8 --probes all long-tail --data-dir"
+    assert cli.main([*words.split(), data_dir, "--out", str(folder)]) == 0
+    record = read(folder)
+    assert record.gaps == ()
+    page = build([record])
+    assert "No run has the numbers" not in page
+    (run,) = page_data(page)["runs"]
+    assert all(run[key] for key in run if key not in ("group", "classes"))
+    assert {"count", "share"} <= run["shares"]["class size"].keys()
+
+
 def test_statistics_alone_are_enough():
     gradients = {"positive": [1.0, 2.0, 0.0], "received": [2.0, 1.0, 1.0]}
     lines = [{"epoch": 1, "class_gradients": gradients}]

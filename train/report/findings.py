@@ -55,7 +55,7 @@ def accuracy(
         sentence = f"{groups[best.group].name} errs least"
         first = rows[0]
         if best is first:
-            sentence += "; no other comes below the first."
+            sentence += " of all."
         else:
             sentence += f", {first.value - best.value:.1f} points below "
             sentence += f"{groups[first.group].name}: "

@@ -72,9 +72,12 @@ def listed(names: Sequence[str]) -> str:
 
 
 def class_of(run: RunRecord, index: int) -> str:
+    """As in "class 7 (12)", with the number of its training examples."""
     if run.classes is None:
         return f"class {index}"
     name = run.classes.names[index]
+    if name.isdecimal():
+        name = f"class\u00a0{name}"
     if run.classes.train_counts is None:
         return name
     return f"{name} ({run.classes.train_counts[index]:.0f})"

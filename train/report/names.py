@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from train.report.record import RunRecord
 
-# Where a run was written, and from where it read, change nothing about it.
-_PLACES = {"out", "data_dir"}
+# Where a run was written, where it read, and who watched, change nothing about it.
+_HARMLESS = {"out", "data_dir", "probes"}
 _DATA = ("source", "corruption")
 
 
@@ -54,7 +54,7 @@ def _unfinished(record: RunRecord) -> str:
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for key, element in value.items():
-            if key not in _PLACES:
+            if key not in _HARMLESS:
                 yield from _flat(element, f"{path}.{key}" if path else key)
     else:
         yield path, tuple(value) if isinstance(value, list) else value

@@ -80,8 +80,9 @@ SECTIONS = (
                 "Unevenness is the standard deviation over the classes divided by the "
                 "mean: 0 when every class receives the same negative gradient. The "
                 "spread of ratios is the 90th percentile over the 10th: 1 when all "
-                "are equal. The correlation is 0 when the length of a class vector "
-                "has nothing to do with how frequent the class is.",
+                "are equal. The correlation is that of the norm of the "
+                "class vector with the log prior: 0 when it has nothing to do with how "
+                "frequent the class is.",
                 "evenness",
             ),
             Chart(

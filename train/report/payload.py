@@ -156,8 +156,8 @@ def _evenness(record: RunRecord) -> dict[str, Any] | None:
     gradients = record.statistics.get("class_gradients")
     if gradients is not None:
         for title, name, measure in (
-            ("unevenness of negative gradients", "received", measures.unevenness),
-            ("spread of gradient ratios", "gradient_ratio", measures.spread),
+            ("unevenness of received", "received", measures.unevenness),
+            ("spread of ratios", "gradient_ratio", measures.spread),
         ):
             if name in gradients.values:
                 found[title] = _each(gradients, name, measure)
@@ -165,7 +165,7 @@ def _evenness(record: RunRecord) -> dict[str, Any] | None:
     if vectors and "norm" in vectors.values and classes:
         if classes.train_counts is not None:
             prior = measures.log_prior(classes.train_counts)
-            found["correlation of norm and log prior"] = _each(
+            found["correlation with the prior"] = _each(
                 vectors, "norm", lambda norm: measures.correlation(norm, prior)
             )
     return found or None
@@ -194,7 +194,10 @@ def _histograms(record: RunRecord) -> dict[str, Any] | None:
     found = {}
     for key, title in _HISTOGRAMS.items():
         series = record.statistics.get(key)
+        # Everything in one group is of interest where nothing divides it.
         if series is not None and series.edges is not None:
+            if len(series.groups) == 1:
+                title = "all examples"
             kept = pack.thinned(len(series.epochs), FRAMES)
             found[title] = {
                 "epochs": series.epochs[kept].tolist(),
@@ -202,14 +205,16 @@ def _histograms(record: RunRecord) -> dict[str, Any] | None:
                 "edges": pack.numbers(series.edges),
                 "counts": pack.logarithmic(series.values["counts"][kept]),
             }
-    return found or None
+    # What divides the examples comes first.
+    order = sorted(found.items(), key=lambda item: item[0] == "all examples")
+    return dict(order) or None
 
 
 def _shares(record: RunRecord) -> dict[str, Any] | None:
     found = {}
     for key, title in _SHARES.items():
         series = record.statistics.get(key)
-        if series is None or "share" not in series.values:
+        if series is None or "share" not in series.values or len(series.groups) < 2:
             continue
         kept = pack.thinned(len(series.epochs), POINTS)
         found[title] = {

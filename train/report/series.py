@@ -21,6 +21,8 @@ _FIELDS = {
     "gradient_norms_sure": {"count": "G", "mean": "G", "share": "G"},
     "agreement": {"cosine": "GG"},
 }
+# The library's word for what the page calls count.
+_ALSO = {"count": "examples"}
 
 
 class Series(NamedTuple):
@@ -54,12 +56,13 @@ def read_statistics(
             sizes["C"] = num_classes
         values: dict[str, np.ndarray] = {}
         for name, shape in fields.items():
-            if not all(name in line[key] for _, line in found):
+            known = {name, _ALSO.get(name, name)} & first.keys()
+            if not known or not all(known <= line[key].keys() for _, line in found):
                 continue
-            rows = []
+            rows, written = [], min(known)
             for number, line in found:
-                at = f"{where}:{number}: {key}, {name}"
-                rows.append(_array(line[key][name], shape, sizes, at))
+                at = f"{where}:{number}: {key}, {written}"
+                rows.append(_array(line[key][written], shape, sizes, at))
             values[name] = np.stack(rows)
             num_classes = sizes.get("C", num_classes)
         if values:

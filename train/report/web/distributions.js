@@ -64,6 +64,7 @@ charts.histograms = {
   ],
   draw({ by, epoch }, colours, width) {
     const runs = visible((run) => run.histograms?.[by]);
+    const range = occupied(runs.map((run) => run.histograms[by]));
     const list = runs.map((run) => {
       const { epochs, groups, edges, counts } = run.histograms[by];
       const { shape, values } = unpack(counts);
@@ -73,7 +74,7 @@ charts.histograms = {
       return {
         title: plain(run.name),
         y: { ticksuffix: " %", rangemode: "tozero" },
-        x: { zeroline: true, zerolinecolor: colours.soft },
+        x: { zeroline: true, zerolinecolor: colours.soft, range },
         traces: groups.map((group, g) => {
           const own = values.subarray(start + g * bins, start + (g + 1) * bins);
           const total = own.reduce((sum, n) => sum + n, 0);
@@ -97,6 +98,20 @@ charts.histograms = {
     return drawn;
   },
 };
+
+/** The bins that hold anything in any epoch, so that the slider moves what it shows. */
+function occupied(histograms) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const { edges, counts } of histograms) {
+    const bins = edges.length - 1;
+    unpack(counts).values.forEach((n, i) => {
+      if (!(n > 0)) return;
+      low = Math.min(low, edges[i % bins]);
+      high = Math.max(high, edges[(i % bins) + 1]);
+    });
+  }
+  return low < high ? [low, high] : undefined;
+}
 
 /** Inside a run the colours are of groups: a legend of its own, above. */
 function nameGroups(groups, layout, colours) {

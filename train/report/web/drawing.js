@@ -163,7 +163,7 @@ function panels(list, colours, width, { x, height = 250, ...more }) {
     layout[`yaxis${number}`] = axis(colours, "", { domain: [Math.max(0, top - high), top], anchor: `x${number}`, ...panel.y });
     layout.annotations.push({
       text: `<b>${panel.title}</b>`,
-      font: { size: 12 },
+      font: { size: width / columns < 260 ? 10 : 12 },
       showarrow: false,
       xref: "paper",
       yref: "paper",

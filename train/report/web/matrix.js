@@ -24,7 +24,7 @@ charts.matrix = {
       return row(matrix, i).map((x) => (x > 0 ? Math.log10(x / n) : NaN));
     });
     const places = Array.from({ length: size }, (_, i) => i * block + (block + 1) / 2);
-    const side = width < 520 ? width + 60 : Math.min(width, 640);
+    const side = width < 520 ? width + 80 : Math.min(width, 640);
     const named = names.length <= (width < 640 ? 20 : LABELLED) && block === 1;
     const ticks = named ? { tickvals: places, ticktext: names.map((name) => plain(clipped(name, 10))) } : { nticks: 8 };
     const bar = Array.from(ticksOf(z), (power) => power);
@@ -47,7 +47,7 @@ charts.matrix = {
             outlinewidth: 0,
             thickness: 12,
             len: 0.6,
-            ...(width < 520 && { orientation: "h", y: -0.28, len: 0.9, title: { text: "" } }),
+            ...(width < 520 && { orientation: "h", y: -0.42, len: 0.9, title: { text: "" } }),
           },
         },
       ],

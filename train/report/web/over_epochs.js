@@ -2,8 +2,8 @@
 
 const CURVES = [
   ["loss", "training loss"],
-  ["negative_log_likelihood", "−log likelihood, nats"],
-  ["balanced_accuracy", "balanced accuracy, %"],
+  ["negative_log_likelihood", "−log likelihood"],
+  ["balanced_accuracy", "balanced accuracy"],
   ["gradient_norm", "gradient norm"],
   ["learning_rate", "learning rate"],
 ];
@@ -32,6 +32,7 @@ charts.curves = {
     );
     const list = known.map(([key, title]) => ({
       title,
+      y: key.startsWith("balanced_accuracy") ? { ticksuffix: " %" } : {},
       traces: runs
         .filter((run) => run.curves[key])
         .map((run) => {

@@ -71,6 +71,7 @@ function fillClassTable() {
 function preparePrinting() {
   let before = "";
   addEventListener("beforeprint", () => {
+    if (printing) return;
     before = root.style.colorScheme;
     root.style.colorScheme = "light";
     printing = true;
