@@ -52,6 +52,8 @@ function see(state) {
 }
 
 async function loadLibrary() {
+  // Words and tables first: to compile the library takes the browser a second.
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   const packed = document.getElementById("library");
   const stream = new Blob([bytesOf(packed.textContent)]).stream().pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");
