@@ -74,6 +74,7 @@ def test_each_group_is_a_share_of_itself(axes):
     distributions.log_odds(axes, np.array([-1.0, 0.0, 1.0]), groups)
     heights = [patch.get_data().values.tolist() for patch in axes.patches[::2]]
     assert heights == [[75, 25], [0, 100], [0, 0]]
+    assert axes.get_xlim() == (-1, 1)
 
 
 def test_reliability_leaves_empty_bins_out():

@@ -19,6 +19,9 @@ def log_odds(axes: Axes, edges: np.ndarray, groups: Mapping[str, np.ndarray]) ->
         share = 100 * counts / max(np.sum(counts), 1)
         axes.stairs(share, edges, color=colour, linewidth=1.3, label=name)
         axes.stairs(share, edges, color=colour, fill=True, alpha=0.12)
+    held = np.flatnonzero(np.sum([np.asarray(c) for c in groups.values()], axis=0))
+    if len(held):
+        axes.set_xlim(edges[held[0]], edges[held[-1] + 1])
     axes.axvline(0, color="0.4", linewidth=0.8)
     axes.set_xlabel("log-odds of the label")
     axes.set_ylabel("share of the group (%)")
