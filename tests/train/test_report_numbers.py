@@ -124,6 +124,14 @@ def test_the_summary_turns_with_the_numbers(records):
     sentence = by_title([worse])["Unevenness of negative gradients"].sentence
     assert "in none of the runs" in sentence
 
+    still = series._replace(
+        epochs=series.epochs[-1:],
+        values={name: values[-1:] for name, values in series.values.items()},
+    )
+    once = dataclasses.replace(records[3], statistics={"class_gradients": still})
+    finding = by_title([once])["Unevenness of negative gradients"]
+    assert "epoch" not in finding.sentence and "→" not in finding.rows[0][1]
+
 
 def test_one_run_has_a_summary_without_comparisons(records):
     for each in by_title(records[:1]).values():

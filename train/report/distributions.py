@@ -21,7 +21,7 @@ def log_odds(axes: Axes, edges: np.ndarray, groups: Mapping[str, np.ndarray]) ->
         axes.stairs(share, edges, color=colour, fill=True, alpha=0.12)
     held = np.flatnonzero(np.sum([np.asarray(c) for c in groups.values()], axis=0))
     if len(held):
-        axes.set_xlim(edges[held[0]], edges[held[-1] + 1])
+        axes.set_xlim(float(edges[held[0]]), float(edges[held[-1] + 1]))
     axes.axvline(0, color="0.4", linewidth=0.8)
     axes.set_xlabel("log-odds of the label")
     axes.set_ylabel("share of the group (%)")

@@ -7,7 +7,6 @@ import numpy as np
 from train.report import measures
 from train.report.grouped import (
     Finding,
-    at,
     class_of,
     firsts,
     has,
@@ -54,46 +53,52 @@ def starving(records: Sequence[RunRecord], groups: Sequence[Group]) -> Finding |
 
 def evenness(records: Sequence[RunRecord], groups: Sequence[Group]) -> Finding | None:
     """Whether the negative gradients get even, the claim of GALA."""
-    key, name = "class_gradients", "received"
-    rows, falls, final = [], [], {}
+    rows, falls, moved = [], [], False
+    final: dict[int, float] = {}
     for number, group in enumerate(groups):
-        runs = [records[i] for i in group.members if has(records[i], key, name)]
-        pairs = np.array(
-            [
-                [measures.unevenness(at(run, key, name, end)) for end in (0, -1)]
-                for run in runs
-            ]
-        ).reshape(-1, 2)
-        pairs = pairs[np.isfinite(pairs).all(axis=1)]
-        if not len(pairs):
+        curves = [_unevenness(records[i]) for i in group.members]
+        curves = [each for each in curves if len(each)]
+        if not curves:
             continue
-        before, after = pairs.mean(axis=0)
-        most = float(np.mean([_largest(run) for run in runs]))
-        final[number] = after
-        words = f"{before:.2f} → {mean_of(pairs[:, 1], '.2f')}, at most {most:.2f}"
+        before, after = (np.mean([each[end] for each in curves]) for end in (0, -1))
+        final[number] = float(after)
+        words = mean_of(np.array([each[-1] for each in curves]), ".2f")
+        if max(map(len, curves)) > 1:
+            moved = True
+            # A head that has learnt nothing yet pushes evenly, too: hence the most.
+            most = np.mean([np.max(each) for each in curves])
+            words = f"{before:.2f} → {words}, at most {most:.2f}"
         rows.append((number, words))
         if after < before:
-            falls.append(groups[number].name)
+            falls.append(group.name)
     if not rows:
         return None
-    sentence = "Negative gradients get more even from the first epoch to the last in "
-    sentence += f"{listed(falls)}." if falls else "none of the runs."
-    others = {n: value for n, value in final.items() if n != rows[0][0]}
-    if others:
-        number = min(others, key=lambda n: others[n])
-        change = 100 * (others[number] / final[rows[0][0]] - 1)
-        sentence += (
-            f" At the end {groups[number].name} is {abs(change):.0f} % "
-            f"{'less' if change < 0 else 'more'} uneven than {groups[rows[0][0]].name}."
+    sentences = []
+    if moved:
+        who = listed(falls) or "none of the runs"
+        sentences.append(
+            "Negative gradients get more even from the first epoch to the last in "
+            f"{who}."
         )
-    title = "Unevenness of negative gradients"
-    return Finding(title, sentence, tuple(rows))
+    (first, base), *others = final.items()
+    if others:
+        number, value = min(others, key=lambda pair: pair[1])
+        change = 100 * (value / base - 1)
+        sentences.append(
+            f"At the end {groups[number].name} is {abs(change):.0f} % "
+            f"{'less' if change < 0 else 'more'} uneven than {groups[first].name}."
+        )
+    sentence = " ".join(sentences) or "0 when every class receives the same."
+    return Finding("Unevenness of negative gradients", sentence, tuple(rows))
 
 
-def _largest(run: RunRecord) -> float:
-    """Over the epochs: a head that has learnt nothing yet pushes evenly, too."""
+def _unevenness(run: RunRecord) -> np.ndarray:
+    """Per epoch, where it means something."""
+    if not has(run, "class_gradients", "received"):
+        return np.array([])
     received = run.statistics["class_gradients"].values["received"]
-    return float(np.nanmax([measures.unevenness(each) for each in received]))
+    values = np.array([measures.unevenness(each) for each in received])
+    return values[np.isfinite(values)]
 
 
 def ratios(records: Sequence[RunRecord], groups: Sequence[Group]) -> Finding | None:

@@ -22,12 +22,8 @@ def has(run: RunRecord, key: str, name: str) -> bool:
     return key in run.statistics and name in run.statistics[key].values
 
 
-def at(run: RunRecord, key: str, name: str, epoch: int) -> np.ndarray:
-    return run.statistics[key].values[name][epoch]
-
-
 def last(run: RunRecord, key: str, name: str) -> np.ndarray:
-    return at(run, key, name, -1)
+    return run.statistics[key].values[name][-1]
 
 
 def firsts(

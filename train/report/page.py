@@ -59,7 +59,7 @@ def build(records: Sequence[RunRecord]) -> str:
             f'<a href="#{section.key}">{escape(section.title)}</a>'
             for section in SECTIONS
         ),
-        gaps=tables.gaps(records, names) + _different_classes(data),
+        gaps=tables.gaps(records, names) + _different_classes(records),
         cards=tables.cards(found, groups) or _gap("There is nothing to sum up."),
         sections=sections,
         runs=tables.run_table(records, names),
@@ -117,8 +117,9 @@ def _has(run: Mapping[str, Any], data: Mapping[str, Any], needs: str) -> bool:
     return bool(run[needs])
 
 
-def _different_classes(data: Mapping[str, Any]) -> str:
-    if len({tuple(sorted(each["names"])) for each in data["class_sets"]}) < 2:
+def _different_classes(records: Sequence[RunRecord]) -> str:
+    named = [record.classes.names for record in records if record.classes is not None]
+    if len({tuple(sorted(names)) for names in named}) < 2:
         return ""
     return _gap(
         "The runs have different classes. Figures per class put them side by side by "
