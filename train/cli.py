@@ -9,7 +9,7 @@ from typing import get_args
 import tyro
 
 from train import config, data
-from train.commands import Compare, Demo, Gallery, LossName, Run
+from train.commands import Compare, Demo, Gallery, LossName, Report, Run
 
 PROGRAM = "python -m train"
 INTERRUPTED = 130  # what a shell reports after Ctrl-C
@@ -44,6 +44,10 @@ def main(argv: Sequence[str]) -> int:
 
                 gallery.main(command)
                 return 0
+            case Report():
+                from train.report import command as report
+
+                return report.run(command)
     except KeyboardInterrupt as stop:
         print(f"interrupted: {stop}" if str(stop) else "interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -52,11 +56,11 @@ def main(argv: Sequence[str]) -> int:
         return 1
 
 
-def parse(argv: Sequence[str]) -> Run | Compare | Demo | Gallery:
+def parse(argv: Sequence[str]) -> Run | Compare | Demo | Gallery | Report:
     """Prints help without arguments; a typo ends the program with a suggestion."""
     try:
         return tyro.cli(
-            Run | Compare | Demo | Gallery,
+            Run | Compare | Demo | Gallery | Report,
             prog=PROGRAM,
             description="Train classifiers whose labels misbehave.",
             args=list(argv) or ["--help"],
@@ -73,7 +77,7 @@ def _suggest(argv: Sequence[str]) -> None:
     losses = map(config.kebab, get_args(config.Loss))
     corruptions = map(config.kebab, get_args(data.Corruption))
     sources = map(config.kebab, get_args(data.Source))
-    commands = map(config.kebab, (Run, Compare, Demo, Gallery))
+    commands = map(config.kebab, (Run, Compare, Demo, Gallery, Report))
     words = {*commands, *sources, *corruptions, *losses, *get_args(LossName)}
     for word in argv:
         if re.fullmatch("[a-z][a-z0-9_-]*", word, re.IGNORECASE) and word not in words:

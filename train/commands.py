@@ -132,6 +132,23 @@ class Gallery:
     """Folder for figures and their page; those of the same name are replaced."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Runs side by side, in one HTML file that opens anywhere and loads nothing.
+
+    Runs that differ only in the seed are taken together; the others are compared to the
+    first. For example
+
+    `python -m train report runs/cross-entropy runs/gala --out gala.html`
+    """
+
+    runs: tyro.conf.Positional[tuple[pathlib.Path, ...]]
+    """Folders that `run` wrote."""
+    out: pathlib.Path | None = None
+    """File, replaced if there is one; when unset report.html, in the folder of a single
+    run, else here."""
+
+
 def task_of(command: Run | Compare) -> config.Task:
     source = dataclasses.replace(command.source, data_dir=command.data_dir)
     return config.Task(source, command.corruption)

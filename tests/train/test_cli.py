@@ -18,7 +18,7 @@ CHOICES = [
     for union in (data.Source, data.Corruption, config.Loss)
     for choice in get_args(union)
 ]
-SHORT = (commands.Demo, commands.Gallery)  # nothing to choose
+SHORT = (commands.Demo, commands.Gallery, commands.Report)  # nothing to choose
 RENAMED = {"name": "optimizer", "decay": "schedule"}  # of config.Optimizer
 
 
@@ -39,7 +39,7 @@ def fails(capsys, *argv):
 
 def test_without_arguments_it_prints_help(capsys):
     text = printed_help(capsys)
-    for command in ("run", "compare", "demo", "gallery"):
+    for command in ("run", "compare", "demo", "gallery", "report"):
         assert f"• {command} " in text
 
 
