@@ -69,7 +69,8 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 
 .PHONY: requirements
 requirements: venv-bootstrap ## Pin the requirements anew (UPGRADE=1 for the newest versions)
-	$(COMPILE) --extra train --group test --group dev --group bootstrap \
+	$(COMPILE) --extra train --group test --group test-train --group dev \
+		--group bootstrap \
 		-o requirements/test.txt $(if $(UPGRADE),--upgrade)
 	$(COMPILE) --extra train -c requirements/test.txt -o requirements/demo.txt
 	$(COMPILE) --group test -c requirements/test.txt -o requirements/library.txt

@@ -9,8 +9,9 @@ from typing import get_args
 import tyro
 
 from train import config, data
-from train.commands import Compare, Demo, Gallery, LossName, Report, Run
+from train.commands import Analyze, Compare, Demo, Gallery, LossName, Report, Run
 
+Command = Run | Compare | Demo | Gallery | Report | Analyze
 PROGRAM = "python -m train"
 INTERRUPTED = 130  # what a shell reports after Ctrl-C
 _FLAT = (
@@ -44,6 +45,10 @@ def main(argv: Sequence[str]) -> int:
 
                 gallery.main(command)
                 return 0
+            case Analyze():
+                from train import analyze
+
+                return analyze.run(command)
             case Report():
                 from train.report import command as report
 
@@ -56,11 +61,11 @@ def main(argv: Sequence[str]) -> int:
         return 1
 
 
-def parse(argv: Sequence[str]) -> Run | Compare | Demo | Gallery | Report:
+def parse(argv: Sequence[str]) -> Command:
     """Prints help without arguments; a typo ends the program with a suggestion."""
     try:
         return tyro.cli(
-            Run | Compare | Demo | Gallery | Report,
+            Command,
             prog=PROGRAM,
             description="Train classifiers whose labels misbehave.",
             args=list(argv) or ["--help"],
@@ -77,7 +82,7 @@ def _suggest(argv: Sequence[str]) -> None:
     losses = map(config.kebab, get_args(config.Loss))
     corruptions = map(config.kebab, get_args(data.Corruption))
     sources = map(config.kebab, get_args(data.Source))
-    commands = map(config.kebab, (Run, Compare, Demo, Gallery, Report))
+    commands = map(config.kebab, get_args(Command))
     words = {*commands, *sources, *corruptions, *losses, *get_args(LossName)}
     for word in argv:
         if re.fullmatch("[a-z][a-z0-9_-]*", word, re.IGNORECASE) and word not in words:

@@ -149,6 +149,31 @@ class Report:
     run, else here."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Analyze:
+    """The page of `report`, for a model that was trained elsewhere: what a loss does.
+
+    The file holds arrays under these names, as `numpy.savez` writes them: logits
+    [examples, classes] and labels [examples]; and, for more to see, features [examples,
+    features] and the kernel [features, classes] of the classifier head (PyTorch stores
+    its transpose), train_counts [classes], true_labels [examples], class_names
+    [classes]. For example
+
+    `python -m train analyze logits.npz generalized-cross-entropy --q 0.5`
+    """
+
+    file: tyro.conf.Positional[pathlib.Path]
+    """An .npz file."""
+    loss: config.Stateless = config.CrossEntropy()
+    """Loss whose gradient is looked at."""
+    many: int = 100
+    """Classes with more training examples than this are many-shot."""
+    few: int = 20
+    """Classes with fewer training examples than this are few-shot."""
+    out: pathlib.Path | None = None
+    """Page to write, replaced if there is one; FILE.html when unset."""
+
+
 def task_of(command: Run | Compare) -> config.Task:
     source = dataclasses.replace(command.source, data_dir=command.data_dir)
     return config.Task(source, command.corruption)

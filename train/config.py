@@ -104,6 +104,16 @@ class GroupWeighted:
 
 NeedsGroups = GreedyEnsemble | GeneralGreedy | GroupWeighted
 
+# What an analysis of saved logits can look at: losses of logits and labels alone.
+Stateless = (
+    CrossEntropy
+    | LogitAdjusted
+    | Focal
+    | MeanAbsoluteError
+    | GeneralizedCrossEntropy
+    | Encouraging
+)
+
 Loss = (
     CrossEntropy
     | LogitAdjusted

@@ -98,10 +98,10 @@ def test_the_summary_is_worked_out(records):
     assert error.sentence.startswith("gala errs least")
     assert "paired over 3 seeds" in error.sentence
     assert "leaves out 0" in error.sentence
-    starving = found["Who starves: lowest gradient ratios"]
-    ratio = records[0].statistics["class_gradients"].values["gradient_ratio"][-1]
+    starving = found["Who starves: lowest gradient ratios, first epoch → last"]
+    ratio = records[0].statistics["class_gradients"].values["gradient_ratio"][0]
     assert records[0].classes is not None
-    rarest = records[0].classes.names[int(np.argmin(ratio))]
+    rarest = records[0].classes.names[int(np.nanargmin(ratio))]
     assert starving.rows[0][1].startswith(rarest)
     uneven = found["Unevenness of negative gradients"]
     assert "less uneven than cross-entropy" in uneven.sentence

@@ -22,15 +22,21 @@ _NAMED = 3  # classes in a sentence
 
 
 def starving(records: Sequence[RunRecord], groups: Sequence[Group]) -> Finding | None:
-    """The classes whose logits are pushed hardest for what their own examples pull."""
-    rows, lowest = [], None
+    """The classes whose logits are pushed hardest for what their own examples pull.
+
+    In the first epoch, where that decides who is learnt at all.
+    """
+    rows, lowest, moved = [], None, False
     for number, i in firsts(records, groups, "class_gradients", "gradient_ratio"):
-        ratio = last(records[i], "class_gradients", "gradient_ratio")
+        ratios = records[i].statistics["class_gradients"].values["gradient_ratio"]
+        ratio = ratios[0]
         known = [c for c in np.argsort(ratio) if np.isfinite(ratio[c])][:_NAMED]
         if not known:
             continue
+        moved = moved or len(ratios) > 1
+        ends = [f" → {r:.2g}" if len(ratios) > 1 else "" for r in ratios[-1]]
         words = ", ".join(
-            f"{class_of(records[i], c)}\u00a0×{ratio[c]:.2g}" for c in known
+            f"{class_of(records[i], c)}\u00a0×{ratio[c]:.2g}{ends[c]}" for c in known
         )
         rows.append((number, words))
         if lowest is None or ratio[known[0]] < lowest[0]:
@@ -42,13 +48,15 @@ def starving(records: Sequence[RunRecord], groups: Sequence[Group]) -> Finding |
     if 0 < value < 1:
         sentence = (
             f"In {run} others push the logit of {name} {1 / value:.3g} times as hard "
-            "as its own examples pull it up."
+            f"as its own examples pull it up{', at first' if moved else ''}."
         )
     elif value == 0:
         sentence = f"In {run} no example pulls up the logit of {name}."
     else:
         sentence = "No class is pushed harder than its own examples pull it up."
-    return Finding("Who starves: lowest gradient ratios", sentence, tuple(rows))
+    title = "Who starves: lowest gradient ratios"
+    title += ", first epoch → last" if moved else ""
+    return Finding(title, sentence, tuple(rows))
 
 
 def evenness(records: Sequence[RunRecord], groups: Sequence[Group]) -> Finding | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from train.report.figures import COLOURS
 from train.report.measures import correlation, log_prior
@@ -42,6 +43,9 @@ def class_values(
     if balance is not None:
         axes.axhline(balance, color="0.4", linestyle=":", linewidth=1)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel(label)
     if names and len(order) <= CROWDED:
         ticks = [names[i] for i in order]

@@ -70,7 +70,8 @@ SECTIONS = (
                 "logit, received what all others put on it, caused what its examples "
                 "put on other logits. The ratio is positive over received: below 1 "
                 "(dotted) a class is pushed down harder than its examples pull it "
-                "up, and starves. Frequent classes are on the left.",
+                "up, and starves, most of all in the first epochs: move the slider. "
+                "Frequent classes are on the left.",
                 "gradients",
                 420,
             ),

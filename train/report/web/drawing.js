@@ -31,10 +31,11 @@ function mount(figure) {
 function control({ name, label, options, slides, start }, state) {
   const holder = document.createElement("label");
   holder.append(label);
-  state.choice[name] = (slides ? options.at(-1) : options.find(([value]) => value === start) ?? options[0])?.[0];
+  const first = slides ? (start ?? options.length - 1) : Math.max(options.findIndex(([value]) => value === start), 0);
+  state.choice[name] = options[first]?.[0];
   if (slides) {
     const range = Object.assign(document.createElement("input"), { type: "range", min: 0, max: options.length - 1 });
-    range.value = options.length - 1;
+    range.value = first;
     const output = document.createElement("output");
     const say = () => {
       output.textContent = options[range.value]?.[1] ?? "";
@@ -68,11 +69,11 @@ const selectRun = (has) => ({
   options: data.runs.map((run, i) => [String(i), run.name]).filter(([i]) => has(data.runs[i])),
 });
 
-/** A slider over the epochs that any run has. */
-function selectEpoch(epochsOf) {
+/** A slider over the epochs that any run has; `start` is the place of the first shown. */
+function selectEpoch(epochsOf, start) {
   const all = data.runs.flatMap((run) => epochsOf(run) ?? []);
   const epochs = [...new Set(all)].sort((a, b) => a - b);
-  return { name: "epoch", label: "Epoch", slides: true, options: epochs.map((e) => [e, String(e)]) };
+  return { name: "epoch", label: "Epoch", slides: true, start, options: epochs.map((e) => [e, String(e)]) };
 }
 
 /** The place of an epoch, or of the last one before it. */

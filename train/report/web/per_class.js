@@ -13,7 +13,8 @@ const QUANTITIES = [
 charts.gradients = {
   controls: () => [
     { name: "quantity", label: "Show", options: QUANTITIES.filter(([key]) => data.runs.some((run) => run.gradients?.[key])) },
-    selectEpoch((run) => run.gradients?.epochs),
+    // It is in the first epochs that the tail starves; later all that is learnt is even.
+    selectEpoch((run) => run.gradients?.epochs, 0),
   ],
   draw({ quantity, epoch }, colours) {
     const runs = visible((run) => run.gradients?.[quantity]);
