@@ -39,6 +39,42 @@ class Gala:
 
 
 @dataclasses.dataclass(frozen=True)
+class Ldam:
+    """LDAM: margins by class frequency; class weights from a late step on (DRW)."""
+
+    max_margin: float = 0.5
+    """Of the rarest class."""
+    scale: float = 4.0
+    """Of the logits; the source takes 30, for cosines."""
+    start: float = 0.8
+    """When the class weights set in, as a share of the steps; 1 is never."""
+    beta: float = 0.9999
+    """Of the effective numbers that the weights are made of, in [0, 1)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Seesaw:
+    """Seesaw: rare rivals are spared, by the counts of the labels seen so far."""
+
+    p: float = 0.8
+    """Strength of the mitigation by frequency."""
+    q: float = 2.0
+    """Strength of the compensation of mistakes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EqualizationV2:
+    """Equalization v2: sigmoids whose gradients are evened out as they run."""
+
+    gamma: float = 12.0
+    """Steepness of the weights in the gradient ratio."""
+    mu: float = 0.8
+    """Gradient ratio that weighs one half."""
+    alpha: float = 4.0
+    """How much more the positive gradient of a starved class counts."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Focal:
     """Focal loss: sure examples count less."""
 
@@ -118,6 +154,9 @@ Loss = (
     CrossEntropy
     | LogitAdjusted
     | Gala
+    | Ldam
+    | Seesaw
+    | EqualizationV2
     | Focal
     | MeanAbsoluteError
     | GeneralizedCrossEntropy

@@ -64,6 +64,21 @@ def build_objective(loss: config.Loss | OneOf, facts: Facts) -> jaxloss.Objectiv
                 variant=variant,
                 decay=decay,
             )
+        case config.Ldam(max_margin, scale, start, beta):
+            counts = jnp.bincount(facts.labels, length=facts.num_classes)
+            margins = functools.partial(
+                jaxloss.ldam, counts=counts, max_margin=max_margin, scale=scale
+            )
+            weights = jaxloss.class_weights(counts, scheme="effective", beta=beta)
+            return jaxloss.deferred_objective(
+                weights, start=round(start * facts.total_steps), loss=margins
+            )
+        case config.Seesaw(p, q):
+            return jaxloss.seesaw_objective(facts.num_classes, p=p, q=q)
+        case config.EqualizationV2(gamma, mu, alpha):
+            return jaxloss.equalization_v2_objective(
+                facts.num_classes, gamma=gamma, mu=mu, alpha=alpha
+            )
         case config.TruncatedGce(q, k):
             return jaxloss.truncated_gce_objective(len(facts.labels), q=q, k=k)
         case config.GreedyEnsemble(form):
