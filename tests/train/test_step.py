@@ -180,8 +180,16 @@ def test_the_weights_of_the_oracle_average_one_and_balance_the_cells():
     np.testing.assert_allclose(totals, totals[0], rtol=1e-5)
 
 
+def watched(loss):
+    probe = jaxloss.combine_probes(
+        classes=jaxloss.class_gradients(CLASSES, full=True),
+        head=jaxloss.head_gradients(jaxloss.by_confidence(), 5, CLASSES),
+    )
+    return trainer_of(loss)._replace(probe=probe)
+
+
 def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
-    trainer = trainer_of(config.Gala())
+    trainer = watched(config.Gala())
     run = jax.jit(lambda state: train_epoch(trainer, 4, state, DATA)[0])
     middle = run(run(init_state(trainer, jax.random.key(0))))
     straight = run(run(middle))
@@ -196,7 +204,24 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
     resumed = run(run(resumed))
     chex.assert_trees_all_equal(resumed.params, straight.params)
     chex.assert_trees_all_equal(resumed.objective, straight.objective)
+    chex.assert_trees_all_equal(resumed.probe, straight.probe)
     assert resumed.step == straight.step == 4 * (N // 4)
+
+
+@pytest.mark.parametrize("loss", [config.Gala(), config.EqualizationV2()], ids=str)
+def test_a_batch_over_several_devices(loss):
+    """Objective and probe see the whole batch, wherever its parts are."""
+    trainer = watched(loss)
+    state = init_state(trainer, jax.random.key(0))
+    kinds = (jax.sharding.AxisType.Auto,)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=kinds)
+    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    step = jax.jit(lambda state, batch: train_step(trainer, state, batch)[0])
+    parts, whole = (
+        step(step(state, batch), batch) for batch in (jax.device_put(DATA, rows), DATA)
+    )
+    for a, b in zip(parts[2:], whole[2:], strict=True):
+        chex.assert_trees_all_close(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_an_epoch_sees_every_example_once_in_a_new_order():
