@@ -96,6 +96,13 @@ from jaxloss._bias_models import (
     rubi as rubi,
 )
 
+# Millions of classes: the log-odds straight from the head
+from jaxloss._linear import (
+    linear_label_log_odds as linear_label_log_odds,
+    linear_log_odds_and_normalizer as linear_log_odds_and_normalizer,
+    block_size as block_size,
+)
+
 # Gradients that are not the loss's own
 from jaxloss._gradient import scale_gradient as scale_gradient
 

@@ -40,10 +40,18 @@ def test_the_compositions_are_losses():
             assert jnp.all(jnp.isfinite(scope["losses"]))
 
 
+def test_the_fused_head_is_a_loss():
+    scope: dict[str, Any] = {"jaxloss": jaxloss, "features": jnp.ones((2, 4))}
+    scope |= {"kernel": jnp.zeros((4, 3)), "labels": jnp.array([0, 2])}
+    exec(EXAMPLES[2], scope | {"log_prior": jnp.zeros(3)}, scope)
+    # p = 1/3 for each
+    assert jnp.allclose(scope["losses"], (1 - 3**-0.7) / 0.7)
+
+
 def test_the_probe_counts_what_the_step_saw():
     scope: dict[str, Any] = {"jax": jax, "jnp": jnp, "jaxloss": jaxloss}
     scope["labels"] = jnp.array([0, 0, 0, 1])
-    exec(EXAMPLES[2], scope)
+    exec(EXAMPLES[3], scope)
     found = scope["probe"].read(scope["sums"])
     # With p = 1/3 everywhere: 3 x 2/3 over 1/3, 2/3 over 3 x 1/3, nothing over 4/3.
     ratio = found["classes"].gradient_ratio
