@@ -13,10 +13,10 @@ from train import config, probes
 from train.commands import Analyze
 from train.objectives import Facts, build_objective
 from train.report import summary
-from train.report.command import write
-from train.report.page import build
-from train.report.record import Classes, Measured, RunRecord
-from train.report.series import read_statistics
+from train.report.html.command import write
+from train.report.html.page import build
+from train.report.html.record import Classes, Measured, RunRecord
+from train.report.html.series import read_statistics
 
 ARRAYS = {
     "logits": "[examples, classes]",

@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
 
                 return analyze.run(command)
             case Report():
-                from train.report import command as report
+                from train.report.html import command as report
 
                 return report.run(command)
     except KeyboardInterrupt as stop:

@@ -258,7 +258,7 @@ def page_data(text: str) -> dict[str, Any]:
 
 
 def decoded(packed: dict[str, Any]) -> np.ndarray:
-    """The reverse of `train.report.pack`, as `web/data.js` has it."""
+    """The reverse of `train.report.html.pack`, as `web/data.js` has it."""
     kind = np.uint8 if packed["bytes"] == 1 else np.dtype("<u2")
     codes = np.frombuffer(base64.b64decode(packed["data"]), kind).astype(float)
     top, log = 256 ** packed["bytes"] - 1, packed["scale"] == "log"

@@ -9,10 +9,10 @@ import pytest
 
 from tests.train.report_runs import decoded, page_data, write_run
 from train import cli
-from train.report.names import named
-from train.report.page import build
-from train.report.record import RunRecord, read
-from train.report.series import read_statistics
+from train.report.html.names import named
+from train.report.html.page import build
+from train.report.html.record import RunRecord, read
+from train.report.html.series import read_statistics
 
 NASTY = "</script><!-- <b>&amp;\u2028 " + "x" * 60
 

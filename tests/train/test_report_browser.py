@@ -10,9 +10,9 @@ import shutil
 import pytest
 
 from tests.train.report_runs import write_run
-from train.report.outline import SECTIONS
-from train.report.page import build
-from train.report.record import read
+from train.report.html.outline import SECTIONS
+from train.report.html.page import build
+from train.report.html.record import read
 
 sync_api = pytest.importorskip("playwright.sync_api")
 MARKS = ".scatterlayer path, .heatmaplayer image, .barlayer path"

@@ -97,7 +97,7 @@ def test_reliability_leaves_empty_bins_out():
 def test_neither_figures_nor_the_report_import_jax():
     code = (
         "import sys, train.report.gradients, train.report.distributions\n"
-        "import train.report.command\n"
+        "import train.report.html.command\n"
         "print([name for name in ('jax', 'jaxloss') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

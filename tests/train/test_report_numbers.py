@@ -7,11 +7,12 @@ import pytest
 import scipy.stats
 
 from tests.train.report_runs import write_run
-from train.report import measures, pack
-from train.report.findings import findings
-from train.report.names import named
-from train.report.record import read
-from train.report.scores import EXAMPLES, SEEDS, scores
+from train.report import measures
+from train.report.html import pack
+from train.report.html.findings import findings
+from train.report.html.names import named
+from train.report.html.record import read
+from train.report.html.scores import EXAMPLES, SEEDS, scores
 from train.report.statistics import interval
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import NamedTuple
 
-from train.report.grouped import Finding
-from train.report.names import Group
-from train.report.record import RunRecord
-from train.report.scores import METRICS, SEEDS, Score
+from train.report.html.grouped import Finding
+from train.report.html.names import Group
+from train.report.html.record import RunRecord
+from train.report.html.scores import METRICS, SEEDS, Score
 
 
 class Cell(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from train.report.series import Series, read_statistics
+from train.report.html.series import Series, read_statistics
 
 Bins = dict[str, np.ndarray]  # confidence, accuracy, count
 

@@ -4,8 +4,8 @@ import os
 import pathlib
 
 from train.commands import Report
-from train.report.page import build
-from train.report.record import read
+from train.report.html.page import build
+from train.report.html.record import read
 
 FILE = "report.html"
 

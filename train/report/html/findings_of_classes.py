@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from train.report import measures
-from train.report.grouped import (
+from train.report.html.grouped import (
     Finding,
     class_of,
     firsts,
@@ -15,8 +15,8 @@ from train.report.grouped import (
     mean_of,
     of_groups,
 )
-from train.report.names import Group
-from train.report.record import RunRecord
+from train.report.html.names import Group
+from train.report.html.record import RunRecord
 
 _NAMED = 3  # classes in a sentence
 

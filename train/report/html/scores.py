@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from train.report.html.names import Group
+from train.report.html.record import Classes, Measured, RunRecord
 from train.report.measures import Range, mean_of_shares, wilson
-from train.report.names import Group
-from train.report.record import Classes, Measured, RunRecord
 from train.report.statistics import interval
 
 SEEDS, EXAMPLES, NONE = "over seeds", "over test examples", ""

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from train.report import measures, pack
-from train.report.names import Group
-from train.report.record import RunRecord
-from train.report.scores import METRICS, Score, shots
-from train.report.series import Series
+from train.report import measures
+from train.report.html import pack
+from train.report.html.names import Group
+from train.report.html.record import RunRecord
+from train.report.html.scores import METRICS, Score, shots
+from train.report.html.series import Series
 
 POINTS = 300  # of a curve, at most
 FRAMES = 40  # of an epoch slider, at most

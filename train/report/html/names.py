@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from train.report.record import RunRecord
+from train.report.html.record import RunRecord
 
 # Where a run was written, where it read, and who watched, change nothing about it.
 _HARMLESS = {"out", "data_dir", "probes"}

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train.report.names import Group
-from train.report.record import RunRecord
+from train.report.html.names import Group
+from train.report.html.record import RunRecord
 from train.report.statistics import interval
 
 

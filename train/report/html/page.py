@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from train.report import tables
-from train.report.findings import findings
-from train.report.names import named
-from train.report.outline import SECTIONS, Chart, Section
-from train.report.payload import payload
-from train.report.record import RunRecord
-from train.report.scores import scores
+from train.report.html import tables
+from train.report.html.findings import findings
+from train.report.html.names import named
+from train.report.html.outline import SECTIONS, Chart, Section
+from train.report.html.payload import payload
+from train.report.html.record import RunRecord
+from train.report.html.scores import scores
 
 _WEB = pathlib.Path(__file__).parent / "web"
 # In this order: each uses those before.

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from train.report.findings_of_classes import evenness, norms, ratios, starving
-from train.report.grouped import Finding, mean_of, of_groups
-from train.report.names import Group
-from train.report.record import RunRecord
-from train.report.scores import EXAMPLES, SEEDS, Score
+from train.report.html.findings_of_classes import evenness, norms, ratios, starving
+from train.report.html.grouped import Finding, mean_of, of_groups
+from train.report.html.names import Group
+from train.report.html.record import RunRecord
+from train.report.html.scores import EXAMPLES, SEEDS, Score
 from train.report.statistics import paired
 
 

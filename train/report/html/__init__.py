@@ -1,0 +1,1 @@
+"""`report`: run folders in, one HTML file out."""
