@@ -15,7 +15,10 @@ from train import cli, commands, gallery
 from train.report import gallery as drawing
 from train.report.labels import Named, label_lines
 
-NOT_DRAWN = {"label_log_odds": "no loss: the u that all are drawn over"}
+NOT_DRAWN = {
+    "label_log_odds": "no loss: the u that all are drawn over",
+    "analyze": "no loss: it takes one",
+}
 ENTRIES = {entry.name: entry for entries in gallery.TABLE.values() for entry in entries}
 
 
