@@ -21,6 +21,7 @@ def on_config(config):
     pages = [{group.short: group.page} for group in groups()]
     config.nav = [
         {"Home": "index.md"},
+        {"Your loop": "your_loop.md"},
         {"Gallery": "gallery/README.md"},
         {"Reference": pages},
     ]

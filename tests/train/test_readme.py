@@ -1,4 +1,4 @@
-"""The README's examples are run, not trusted."""
+"""The examples of the documentation are run, not trusted."""
 
 import functools
 import pathlib
@@ -10,8 +10,14 @@ import jax.numpy as jnp
 
 import jaxloss
 
-README = pathlib.Path(__file__).parents[2] / "README.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def examples(name):
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+
+
+EXAMPLES = examples("README.md")
 
 
 def test_the_example_learns_the_rare_class_and_skips_padding():
@@ -57,3 +63,14 @@ def test_the_probe_counts_what_the_step_saw():
     ratio = found["classes"].gradient_ratio
     assert jnp.allclose(ratio, jnp.array([6, 2 / 3, 0]), rtol=1e-5)
     assert found["sure"].examples.tolist() == [4, 0]
+
+
+def test_the_loops_of_others_see_their_gradients(capsys):
+    scope: dict[str, Any] = {}
+    for example in examples("docs/your_loop.md"):
+        exec(example, scope)
+    ratios = re.findall(r"\[([^\]]*)\]", capsys.readouterr().out)
+    assert len(ratios) == 3
+    for ratio in ratios:
+        values = [float(number) for number in ratio.split()]
+        assert len(values) == 3 and all(0 < value < 10 for value in values)
