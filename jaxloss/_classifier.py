@@ -14,8 +14,9 @@ from jaxtyping import Float
 from jaxloss._checks import check_logits, check_shape, describe
 from jaxloss._groups import Groups
 from jaxloss._log_odds import wide
-from jaxloss._probe import Probe, by_group, counted, sum_dtype, summed_probe
+from jaxloss._probe import Probe, summed_probe
 from jaxloss._signals import Signals
+from jaxloss._sums import by_group, counted, sum_dtype
 
 
 class FeatureMeans(NamedTuple):

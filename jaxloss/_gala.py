@@ -22,7 +22,7 @@ from jaxloss._checks import (
 from jaxloss._log_odds import Curve, apply_curve, wide
 from jaxloss._long_tail import logit_adjusted_cross_entropy
 from jaxloss._objective import Objective
-from jaxloss._probe import by_group, flat_gradients, masses_by_label, sum_dtype
+from jaxloss._sums import by_group, flat_gradients, masses_by_label, sum_dtype
 
 Variant = Literal["paper", "released", "released_once"]
 

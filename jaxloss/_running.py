@@ -15,9 +15,10 @@ from jaxloss._gradient import scale_gradient
 from jaxloss._log_odds import Curve, is_class, is_label
 from jaxloss._margins import seesaw
 from jaxloss._objective import Objective
-from jaxloss._probe import by_group, class_gradients, sum_dtype
+from jaxloss._probe import class_gradients
 from jaxloss._sigmoid import sigmoid_cross_entropy
 from jaxloss._softmax import cross_entropy
+from jaxloss._sums import by_group, sum_dtype
 
 
 def deferred_objective(
