@@ -89,6 +89,11 @@ from jaxloss._debias import (
     general_greedy_debias as general_greedy_debias,
     curriculum_weight as curriculum_weight,
 )
+from jaxloss._ensemble import greedy_ensemble as greedy_ensemble
+from jaxloss._reweight import (
+    group_dro as group_dro,
+    relative_difficulty as relative_difficulty,
+)
 from jaxloss._bias_models import (
     bias_product as bias_product,
     learned_mixin as learned_mixin,
