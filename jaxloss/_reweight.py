@@ -41,9 +41,9 @@ def group_dro(
         ICLR 2020, arXiv:1911.08731, algorithm 1.
 
     >>> half = jnp.array([0.5, 0.5])
-    >>> losses, groups = jnp.array([1.0, 3.0]), jnp.array([0, 1])
+    >>> losses, groups = jnp.log(jnp.array([1.0, 3.0])), jnp.array([0, 1])
     >>> group_dro(losses, groups, half, step_size=1.0)[1].round(4)
-    Array([0.1192, 0.8808], dtype=float32)
+    Array([0.25, 0.75], dtype=float32)
     """
     losses, groups, weights = map(jnp.asarray, (losses, groups, weights))
     if losses.ndim != 1 or groups.shape != losses.shape or weights.ndim != 1:

@@ -30,6 +30,7 @@ class Mlp(nnx.Module):
 class Outputs(NamedTuple):
     logits: Array  # [batch, classes]
     features: Array  # [batch, features], the input of the classifier head
+    gate: Array | None = None  # [batch], trust in a bias model, of models that have it
 
 
 class Model(NamedTuple):
