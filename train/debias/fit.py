@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from train import config
-from train.debias.methods import Hyper, Method
+from train.debias.methods import Hyper, Method, Mode
 from train.debias.models import gated, masking
 from train.debias.rules import Batch, Facts, Link, build_rule, link_of, one_of
 from train.debias.step import Ensemble, Member, State, init_state, train_epoch
@@ -141,11 +141,10 @@ def fit(
     ensemble = make_ensemble(
         methods, which, options, networks, train, steps, learning_rate
     )
-    learners = [name for name in ensemble.members if name != "base"]
     state = init_state(ensemble, key)
-    if method.mode == "first" and learners:
-        state = _fit_bias_models(ensemble, learners, options, size, state, train)
-    phases = phases_of(method, learners)
+    if method.mode == "first":
+        ensemble, state = _fit_bias_models(ensemble, options, size, state, train)
+    phases = phases_of(method.mode, [*ensemble.members])
     model = ensemble.members["base"].model
 
     def logits_of(params, stats):
@@ -175,14 +174,10 @@ def fit(
     return Trained(history, logits_of(*last), logits_of(*best[2]), best[1], *last)
 
 
-def phases_of(method: Method, learners: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    match method.mode:
-        case "first":
-            return (("base",),)
-        case "iterative":
-            return (*((name,) for name in learners), ("base",))
-        case "together":
-            return ((*learners, "base"),)
+def phases_of(mode: Mode, members: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    if mode == "iterative":
+        return tuple((name,) for name in members)
+    return (tuple(members),)
 
 
 def make_ensemble(
@@ -211,10 +206,11 @@ def make_ensemble(
         rule = rules[0]
     else:
         rule = one_of(rules, jnp.asarray(which), [*method.bias, "base"])
-    statistic = None
+    constants = {}
     if "statistic" in method.bias:
         frequencies = cue_statistic(train, networks, options.smoothing)
-        statistic = as_scores(frequencies, link_of(method, networks.link))
+        scores = as_scores(frequencies, link_of(method, networks.link))
+        constants["statistic"] = scores[train.cue]
     schedule = make_schedule(options.optimizer, steps, learning_rate)
     bias_steps = (
         steps
@@ -232,7 +228,7 @@ def make_ensemble(
         _model("base", method, networks), make_optimizer(options.optimizer, schedule)
     )
     all_move = method.leak or method.accumulate
-    return Ensemble(members, rule, statistic, all_move, method.accumulate)
+    return Ensemble(members, rule, constants, all_move, method.accumulate)
 
 
 def _model(name: str, method: Method, networks: Networks) -> Model:
@@ -247,25 +243,32 @@ def _model(name: str, method: Method, networks: Networks) -> Model:
 
 
 def _fit_bias_models(
-    ensemble: Ensemble,
-    learners: Sequence[str],
-    options: Fit,
-    size: int,
-    state: State,
-    train: Batch,
-) -> State:
-    """In greedy order, each to the end; then the count of the steps begins anew."""
+    ensemble: Ensemble, options: Fit, size: int, state: State, train: Batch
+) -> tuple[Ensemble, State]:
+    """In greedy order, each to the end; from then on they are what they say about the
+    training set, and the count of the steps begins anew."""
+    members, constants = dict(ensemble.members), dict(ensemble.constants)
+    for name in [*members][:-1]:
 
-    def fitted(name: str, state: State) -> State:
-        def body(state, _):
+        def body(state, _, name=name):
             return train_epoch(ensemble, ((name,),), size, state, train)
 
         state, _ = jax.lax.scan(body, state, length=options.bias_epochs)
-        return state._replace(step=jnp.zeros_like(state.step))
+        state = state._replace(step=jnp.zeros_like(state.step))
+    for name in [*members][:-1]:
+        model = members.pop(name).model
+        held = state.params[name], state.stats[name]
+        constants[name] = predict(model, *held, train.inputs)
 
-    for name in learners:
-        state = fitted(name, state)
-    return state
+    def base(tree):
+        return {"base": tree["base"]}
+
+    state = state._replace(
+        params=base(state.params),
+        stats=base(state.stats),
+        optimizer=base(state.optimizer),
+    )
+    return ensemble._replace(members=members, constants=constants), state
 
 
 def cue_statistic(train: Batch, networks: Networks, smoothing: float) -> Array:

@@ -10,6 +10,7 @@ from train.debias.fit import Networks, Problem
 from train.debias.models import colour_net
 from train.debias.rules import Batch
 from train.models import mlp
+from train.report.text import describe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,14 +44,20 @@ class Images:
             form="softmax",
         )
 
+    def problem(self, dataset: data.Dataset) -> Problem:
+        def batch(split: data.Split) -> Any:
+            label = split.label
+            return Batch(
+                inputs=split.image,
+                targets=np.eye(dataset.num_classes, dtype=np.float32)[label],
+                label=label,
+                cue=split.group,
+                conflicting=split.group != label,
+                index=np.arange(len(label)),
+            )
 
-def as_problem(dataset: data.Dataset) -> Problem:
-    def batch(split: data.Split) -> Any:
-        label = split.label
-        targets = np.eye(dataset.num_classes, dtype=np.float32)[label]
-        conflicting = split.group != label
-        index = np.arange(len(label))
-        return Batch(split.image, targets, label, split.group, conflicting, index)
+        tests = {name: batch(split) for name, split in dataset.tests.items()}
+        return Problem(batch(dataset.train), batch(dataset.validation), tests)
 
-    tests = {name: batch(split) for name, split in dataset.tests.items()}
-    return Problem(batch(dataset.train), batch(dataset.validation), tests)
+    def describe(self, dataset: data.Dataset) -> str:
+        return describe(dataset.facts)

@@ -36,8 +36,8 @@ class Method:
     """first: bias models are fitted to the end, then held; iterative: in each step the
     bias models move, then the base model; together: all move in one step."""
     form: Literal["exact", "relaxed", "softmax"] | None = None
-    """Of the pseudo-labels, with the losses that go with it; that of the task when
-    None."""
+    """Of the pseudo-labels, with the losses that go with it, of sigmoids or a softmax;
+    that of the task when None."""
     curriculum: bool = False
     """Whether the weight grows over the training; 1 from the start if not."""
     penalty: bool = False
@@ -76,6 +76,7 @@ class Hyper:
 
 _IMAGES: dict[str, Method] = {
     "erm": Method(),
+    "erm-sigmoid": Method(form="exact"),
     "colour-only": Method(base="shortcut"),
     "gge": Method("greedy", ("shortcut",)),
     "gge-exact": Method("greedy", ("shortcut",), form="exact"),

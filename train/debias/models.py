@@ -80,6 +80,6 @@ def masking(model: Model, classes: int) -> Model:
     def apply(params: Any, stats: Any, inputs: Any) -> tuple[Outputs, Any]:
         outputs, stats = model.apply(params["model"], stats, inputs)
         mask = outputs.logits
-        return Outputs(mask @ params["kernel"] + params["bias"], mask), stats
+        return Outputs(mask @ params["kernel"] + params["bias"][None], mask), stats
 
     return Model(init, apply, lambda params: params["kernel"])

@@ -18,15 +18,16 @@ Link = Literal["sigmoid", "softmax"]
 
 
 class Batch(NamedTuple):
-    """Examples, and what is known about their shortcut; n leads everywhere."""
+    """Examples, and what is known about their shortcut; n leads everywhere. In numpy
+    outside of what is compiled."""
 
     inputs: Any  # of the models, a tree of arrays
-    targets: Array  # [n, classes] in [0, 1], one-hot for hard labels
-    label: Array  # [n], the best of the targets
-    cue: Array  # [n], what the statistic conditions on: colour, type of question
-    conflicting: Array  # [n], whether the label is not the usual one of the cue
+    targets: Any  # [n, classes] in [0, 1], one-hot for hard labels
+    label: Any  # [n], the best of the targets
+    cue: Any  # [n], what the statistic conditions on: colour, type of question
+    conflicting: Any  # [n], whether the label is not the usual one of the cue
     # [n], position in the training set
-    index: Array  # pyright: ignore[reportIncompatibleMethodOverride]
+    index: Any  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 class Facts(NamedTuple):

@@ -28,7 +28,8 @@ class Ensemble(NamedTuple):
 
     members: Mapping[str, Member]
     rule: Rule
-    statistic: Array | None = None  # scores [cues, classes]
+    # Scores [n, classes] of the training set, of models that do not learn (any more)
+    constants: Mapping[str, Array]
     # Released code: every model moves in every phase, by gradients that have leaked
     all_move: bool = False
     accumulate: bool = False  # ... and by those of the phase before
@@ -48,7 +49,7 @@ def init_state(ensemble: Ensemble, key: Array) -> State:
     whatever stands beside it."""
     params, stats, optimizer = {}, {}, {}
     initial, order = jax.random.split(key)
-    for i, (name, member) in enumerate(reversed(ensemble.members.items())):
+    for i, (name, member) in enumerate([*ensemble.members.items()][::-1]):
         params[name], stats[name] = member.model.init(jax.random.fold_in(initial, i))
         optimizer[name] = member.optimizer.init(params[name])
     return State(
@@ -114,9 +115,8 @@ def _apply(
     ensemble: Ensemble, params: Mapping[str, Any], stats: Mapping[str, Any], batch
 ) -> tuple[dict[str, Outputs], dict[str, Any]]:
     outputs, after = {}, {}
-    if ensemble.statistic is not None:
-        scores = ensemble.statistic[batch.cue]
-        outputs["statistic"] = Outputs(scores, scores)
+    for name, scores in ensemble.constants.items():
+        outputs[name] = Outputs(scores[batch.index], scores[batch.index])
     for name, member in ensemble.members.items():
         outputs[name], after[name] = member.model.apply(
             params[name], stats[name], batch.inputs
