@@ -24,7 +24,7 @@ LossName = Literal[
 ]
 
 
-PresetName = Literal["coloured_digits_debias", "biased_mnist_debias"]
+PresetName = Literal["coloured_digits_debias", "biased_mnist_debias", "vqa_debias"]
 
 ProbeName = Literal[
     "all",

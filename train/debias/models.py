@@ -57,9 +57,10 @@ def gated(model: Model, features: int) -> Model:
 
     def apply(params: Any, stats: Any, inputs: Any) -> tuple[Outputs, Any]:
         outputs, stats = model.apply(params["model"], stats, inputs)
-        gate = params["gate"]
-        scores = outputs.features @ gate["kernel"] + gate["bias"]
-        return outputs._replace(gate=jax.nn.softplus(scores)), stats
+        linear = params["gate"]
+        scores = outputs.features @ linear["kernel"] + linear["bias"]
+        gate = jax.nn.softplus(scores)
+        return Outputs(outputs.logits, outputs.features, gate), stats
 
     return Model(init, apply, lambda params: model.kernel(params["model"]))
 

@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 from train import config, data
 from train.commands import Compare, SweptFit
 from train.debias import sweep as scores
+from train.debias.attention import attention_figure
 from train.debias.fit import Fit, Networks, Problem
 from train.debias.images import Images
 from train.debias.methods import METHODS
+from train.debias.questions import Questions
 from train.sweep import Scorer, Sweep
 
 CEILING = "ceiling: no shortcut"
@@ -93,6 +95,8 @@ def preset_of(command: Compare) -> Preset:
             preset = dataclasses.replace(
                 preset, fit=Fit(epochs=20, bias_epochs=5), learning_rates=(0.001,)
             )
+        case "vqa_debias":
+            preset = questions(_questions(command))
         case _:
             raise ValueError(f"no preset named {command.preset!r}")
     changed = {
@@ -150,6 +154,17 @@ def _images(
     return images
 
 
+def _questions(command: Compare) -> Questions:
+    plain = Compare()
+    if command.source != plain.source or command.corruption != plain.corruption:
+        raise ValueError(f"the preset {command.preset} brings its data")
+    if command.fit.widths != plain.fit.widths:
+        raise ValueError(f"the preset {command.preset} has no --widths")
+    task = Questions()
+    source = dataclasses.replace(task.source, data_dir=command.data_dir)
+    return dataclasses.replace(task, source=source)
+
+
 def coloured(images: Images) -> Preset:
     correlation = images.corruption.correlation
     return Preset(
@@ -193,4 +208,63 @@ def coloured(images: Images) -> Preset:
                 images.corruption, correlation=0.1, confusing=None
             ),
         ),
+    )
+
+
+def questions(task: Questions) -> Preset:
+    def attention(sweeps: Mapping[str, Sweep], rate: int) -> Figure | None:
+        shown = {name: sweeps[name] for name in ("base", "q") if name in sweeps}
+        if len(shown) < 2:
+            return None
+        seeds = len(shown["base"].datasets)
+        datasets = task.datasets(seeds)
+        model = task.networks(datasets[0]).base
+        return attention_figure(model, shown, rate, datasets)
+
+    return Preset(
+        title="Questions about pictures, answer frequencies that change in the test",
+        task=task,
+        family="questions",
+        methods=tuple(METHODS["questions"]),
+        fit=Fit(epochs=20, bias_epochs=10),
+        learning_rates=(0.001, 0.003),
+        columns={
+            "reversed": Column("reversed"),
+            "same (in-distribution)": Column("same"),
+            "uniform": Column("uniform"),
+            "reversed, conflicting": Column("reversed", scores.conflicting),
+        },
+        drawn=3,
+        shown=("base", "d", "q", "dq-iter", "ggd-q", "oracle"),
+        claims=(
+            *(
+                Claim(text, better, worse, column)
+                for text, better, worse in (
+                    ("GGE-Q beats the base", "q", "base"),
+                    ("GGE-D beats the base", "d", "base"),
+                    ("GGE-DQ, iterative, beats GGE-Q", "dq-iter", "q"),
+                    ("GGE-DQ, together, beats GGE-Q", "dq-tog", "q"),
+                    ("GGD-Q, with a curriculum, beats GGE-Q", "ggd-q", "q-softmax"),
+                    ("relaxed pseudo-labels beat exact ones", "q", "q-exact"),
+                    (
+                        "the released steps beat the paper's",
+                        "dq-iter-released",
+                        "dq-iter",
+                    ),
+                    ("oracle re-weighting beats GGE-Q", "oracle", "q"),
+                )
+                for column in ("reversed", "uniform")
+            ),
+        ),
+        notes=(
+            "mean score of the predicted answer: min(1, n / 3) of ten annotators",
+            "reversed: the frequent answers of training are rare; rewards whoever "
+            "over-corrects, so look at uniform as well",
+            "same: as frequent as in training; what de-biasing costs",
+            "conflicting: the answer is not the most frequent one of its type in "
+            "training",
+            "d: statistic of the answers by type of question; q: question-only model",
+            "oracle, group-dro: by type and answer",
+        ),
+        figures={"attention.png": attention},
     )
