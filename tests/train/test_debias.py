@@ -1,5 +1,7 @@
 """Several models in one step, against each of them by hand."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ from train.models import Outputs, mlp
 
 N, CLASSES = 12, 3
 RNG = np.random.default_rng(0)
-LABEL = np.arange(N) % CLASSES
+LABEL: Any = np.arange(N) % CLASSES
 CUE = np.where(np.arange(N) < 9, LABEL, (LABEL + 1) % CLASSES)
 BATCH = Batch(
     inputs=RNG.random((N, 2, 2, 3), np.float32),
@@ -36,7 +38,7 @@ NETWORKS = Networks(
     link="softmax",
     form="softmax",
 )
-FACTS = Facts("softmax", "softmax", LABEL, CUE * CLASSES + LABEL, CLASSES, 9, 10)
+FACTS: Any = Facts("softmax", "softmax", LABEL, CUE * CLASSES + LABEL, CLASSES, 9, 10)
 DEFAULTS = Hyper()
 ALL = [(f, n) for f, methods in METHODS.items() for n in methods]
 
@@ -284,6 +286,7 @@ def test_the_learned_mixin_starts_as_the_product_of_experts():
     model = gated(mlp((2, 2, 3), (5,), CLASSES), 5)
     params, stats = model.init(jax.random.key(0))
     base, _ = model.apply(params, stats, BATCH.inputs)
+    assert base.gate is not None
     np.testing.assert_allclose(base.gate, 1, rtol=1e-4)
     method = Method("learned-mixin", ("shortcut",))
     rule = build_rule(method, Hyper(), FACTS)
@@ -358,12 +361,12 @@ def test_an_ensemble_can_be_put_together_by_hand():
     facts = FACTS._replace(form="exact", link="sigmoid")
     rule = build_rule(Method("greedy", ("statistic",)), Hyper(), facts)
     member = Member(NETWORKS.base, optax.sgd(0.1))
-    scores = jnp.asarray(B)
-    ensemble = Ensemble({"base": member}, rule, {"statistic": scores})
+    scores = jnp.asarray(B[:CLASSES])
+    ensemble = Ensemble({"base": member}, rule, scores)
     state = init_state(ensemble, jax.random.key(0))
     _, numbers = train_step(ensemble, (("base",),), state, BATCH)
     z = logits(ensemble, "base", state.params["base"], state)
-    expected = jaxloss.greedy_gradient(z, BATCH.targets, bias_logits=scores)
+    expected = jaxloss.greedy_gradient(z, BATCH.targets, bias_logits=scores[CUE])
     np.testing.assert_allclose(numbers["loss/base"], jnp.mean(expected), rtol=1e-5)
     part = jnp.mean(BATCH.conflicting * expected)
     np.testing.assert_allclose(numbers["loss_of_conflicting"], part, rtol=1e-5)

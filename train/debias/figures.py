@@ -10,7 +10,7 @@ from matplotlib.style import context
 
 import jaxloss
 from train.report import figures
-from train.report.statistics import Row, interval
+from train.report.statistics import Row
 from train.sweep import Sweep
 
 CLASSES = 10
@@ -58,8 +58,9 @@ def push_figure() -> Figure:
         for (name, values), colour in zip(
             push(share).items(), figures.COLOURS, strict=False
         ):
+            style = "--" if "relaxed" in name else "-"  # on the right it hides exact
             for axes, line in zip((left, right), values, strict=True):
-                axes.plot(share, line, color=colour, label=name)
+                axes.plot(share, line, style, color=colour, label=name)
         for axes, title in (
             (left, "on the label's logit"),
             (right, "on each other logit"),
@@ -74,28 +75,23 @@ def push_figure() -> Figure:
 
 def shares_figure(sweeps: Mapping[str, Sweep], rate: int) -> Figure:
     """What part of the loss and of the gradient on the logits conflicting examples
-    have, over the epochs: mean over seeds and its interval."""
+    have, over the epochs: of the sums over the seeds."""
+    parts = {
+        "loss": ("loss_of_conflicting", "loss/base"),
+        "gradient": ("gradient_of_conflicting", "gradient"),
+    }
     with context(figures.STYLE):
         figure = Figure(figsize=(9, 3.6))
         both = figure.subplots(1, 2)
-        for axes, name, whole in zip(
-            both,
-            ("loss_of_conflicting", "gradient_of_conflicting"),
-            ("loss/base", "gradient"),
-            strict=True,
-        ):
+        for axes, (name, (part, whole)) in zip(both, parts.items(), strict=True):
             for colour, (method, sweep) in zip(
                 figures.COLOURS, sweeps.items(), strict=False
             ):
-                history = sweep.history
-                share = 100 * history[name][rate] / history[whole][rate]
-                x = np.arange(1, share.shape[1] + 1)
-                points = [interval(column) for column in share.T]
-                axes.plot(x, [p.mean for p in points], color=colour, label=method)
-                low, high = [p.low for p in points], [p.high for p in points]
-                axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+                sums = [sweep.history[key][rate].sum(0) for key in (part, whole)]
+                epochs = np.arange(1, len(sums[0]) + 1)
+                axes.plot(epochs, 100 * sums[0] / sums[1], color=colour, label=method)
             axes.set_xlabel("epoch")
-            axes.set_title(f"Conflicting examples: share of the {whole[:8]} (%)")
+            axes.set_title(f"Conflicting examples: share of the {name} (%)")
             axes.set_ylim(0, 100)
         both[1].legend(fontsize=8)
     return figure

@@ -206,11 +206,10 @@ def make_ensemble(
         rule = rules[0]
     else:
         rule = one_of(rules, jnp.asarray(which), [*method.bias, "base"])
-    constants = {}
+    statistic = None
     if "statistic" in method.bias:
         frequencies = cue_statistic(train, networks, options.smoothing)
-        scores = as_scores(frequencies, link_of(method, networks.link))
-        constants["statistic"] = scores[train.cue]
+        statistic = as_scores(frequencies, link_of(method, networks.link))
     schedule = make_schedule(options.optimizer, steps, learning_rate)
     bias_steps = (
         steps
@@ -227,8 +226,13 @@ def make_ensemble(
     members["base"] = Member(
         _model("base", method, networks), make_optimizer(options.optimizer, schedule)
     )
-    all_move = method.leak or method.accumulate
-    return Ensemble(members, rule, constants, all_move, method.accumulate)
+    return Ensemble(
+        members,
+        rule,
+        statistic,
+        all_move=method.leak or method.accumulate,
+        accumulate=method.accumulate,
+    )
 
 
 def _model(name: str, method: Method, networks: Networks) -> Model:

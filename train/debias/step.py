@@ -28,8 +28,9 @@ class Ensemble(NamedTuple):
 
     members: Mapping[str, Member]
     rule: Rule
-    # Scores [n, classes] of the training set, of models that do not learn (any more)
-    constants: Mapping[str, Array]
+    statistic: Array | None = None  # scores [cues, classes]
+    # Scores [n, classes] of the training set, of models that do not learn any more
+    constants: Mapping[str, Array] = {}
     # Released code: every model moves in every phase, by gradients that have leaked
     all_move: bool = False
     accumulate: bool = False  # ... and by those of the phase before
@@ -115,6 +116,9 @@ def _apply(
     ensemble: Ensemble, params: Mapping[str, Any], stats: Mapping[str, Any], batch
 ) -> tuple[dict[str, Outputs], dict[str, Any]]:
     outputs, after = {}, {}
+    if ensemble.statistic is not None:
+        scores = ensemble.statistic[batch.cue]
+        outputs["statistic"] = Outputs(scores, scores)
     for name, scores in ensemble.constants.items():
         outputs[name] = Outputs(scores[batch.index], scores[batch.index])
     for name, member in ensemble.members.items():
