@@ -24,8 +24,8 @@ def annotator_scores(
 
     $$\frac{n \min(1, (n - 1)/3) + (m - n) \min(1, n/3)}{m}, \quad m \text{ people},$$
 
-    which for ten people is 0, .3, .6, .9, 1: the table that released code holds. The two
-    differ for any other number of people, where the table is not defined.
+    which for ten people is 0, .3, .6, .9, 1: the table that released code holds, which
+    says nothing about any other number of people.
 
     Args:
         counts: integers in [0, people], of any shape.
@@ -33,8 +33,8 @@ def annotator_scores(
         rule: "leave_one_out", "table", or "plain" for min(1, n / 3).
     Returns:
         float32 scores of the shape of `counts`.
-    Source: Antol et al., ICCV 2015, arXiv:1505.00468, and its evaluation at
-        visualqa.org/evaluation; the table in the released code of GGE (arXiv:2107.12651).
+    Source: Antol et al., ICCV 2015, arXiv:1505.00468, and visualqa.org/evaluation; the
+        table in the released code of GGE, arXiv:2107.12651.
     """
     n = np.asarray(counts)
     if people < 2 or np.any((n < 0) | (n > people)):
