@@ -81,8 +81,8 @@ QUESTION_TYPES = {
     "same_colour": QuestionType(
         ("no", "yes"),
         (
-            "are both digits of the same colour?",
-            "do the two digits have the same colour?",
+            "are all things of the same colour?",
+            "do the things have the same colour?",
         ),
     ),
 }

@@ -230,11 +230,12 @@ def _another_colour(colour: str, rng: np.random.Generator) -> str:
 
 
 def _same_colour(answer: str, rng: np.random.Generator) -> _Plan:
-    first = _thing(rng, "digit")
-    same = answer == "yes"
-    colour = first.colour if same else _another_colour(first.colour, rng)
-    pair = [first, _thing(rng, "digit", colour)]
-    return _Plan(pair, lambda thing: thing.kind != "digit")
+    things = [_thing(rng) for _ in range(_pick(THINGS, rng))]
+    if answer == "yes":
+        things = [_thing(rng, colour=things[0].colour) for _ in things]
+    elif len({thing.colour for thing in things}) == 1:
+        return _same_colour(answer, rng)
+    return _Plan(things, lambda _: True, total=len(things))
 
 
 _PLANS: dict[str, Callable[[str, np.random.Generator], _Plan]] = {

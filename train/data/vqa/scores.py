@@ -116,9 +116,15 @@ def answer_priors(
             f"question_type: got {question_type.min()} to {question_type.max()}, "
             f"wanted integers in [0, {num_types})"
         )
-    answers = targets.shape[1]
-    sums = np.zeros((num_types, answers))
+    sums = np.zeros((num_types, targets.shape[1]))
     np.add.at(sums, question_type, targets)
-    count = np.bincount(question_type, minlength=num_types)[:, None]
-    priors = (sums + smoothing / answers) / (count + smoothing)
-    return priors.astype(np.float32)
+    counts = np.bincount(question_type, minlength=num_types)
+    return smoothed_priors(sums, counts, smoothing)
+
+
+def smoothed_priors(
+    sums: np.ndarray, counts: np.ndarray, smoothing: float
+) -> np.ndarray:
+    """`answer_priors` from sums of scores [types, answers] and questions [types]."""
+    even = smoothing / sums.shape[1]
+    return ((sums + even) / (counts[:, None] + smoothing)).astype(np.float32)
