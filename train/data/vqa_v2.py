@@ -47,7 +47,8 @@ class VqaBatch(NamedTuple):
     inputs: Inputs
     targets: np.ndarray  # float32 [n, answers], scores in [0, 1]
     label: np.ndarray  # int32 [n], the best-scored answer; -1 when all are unknown
-    index: np.ndarray  # int32 [n], position in the split
+    # Position in the split, int32 [n]; hides a method of tuples that nobody calls.
+    index: np.ndarray  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,8 @@ class Questions:
         label = np.argmax(targets) if len(ids) else -1
         question, kind = self.question[position], self.question_type[position]
         inputs = Inputs(image, question, kind, present)
-        return VqaBatch(inputs, targets, np.int32(label), np.int32(position))
+        place = np.array(position, np.int32)
+        return VqaBatch(inputs, targets, np.array(label, np.int32), place)
 
     def batches(
         self,
@@ -95,9 +97,8 @@ class Questions:
         """A grain iterator of `VqaBatch`; its get_state and set_state resume exactly.
 
         Args:
-            batch_size: questions per batch. With a seed the last, smaller batch is left
-                out.
-            seed: of the order, another one every epoch; None keeps the order of the file.
+            batch_size: questions; with a seed a last, smaller batch is left out.
+            seed: of the order, another one every epoch; None keeps that of the file.
             epochs: how often every question comes; None never ends.
             threads: that read ahead; 0 reads in the caller's.
         """
