@@ -47,13 +47,15 @@ class WeightNormRelu(nnx.Module):
     """
 
     def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
-        self.linear = nnx.Linear(inputs, outputs, rngs=rngs)
-        self.scale = nnx.Param(jnp.linalg.norm(self.linear.kernel[...]))
+        draw = nnx.initializers.lecun_normal()
+        self.kernel = nnx.Param(draw(rngs.params(), (inputs, outputs)))
+        self.scale = nnx.Param(jnp.linalg.norm(self.kernel[...]))
+        self.bias = nnx.Param(jnp.zeros(outputs))
 
     def __call__(self, x: Array) -> Array:
-        kernel = self.linear.kernel[...]
+        kernel = self.kernel[...]
         scale = self.scale[...] / jnp.linalg.norm(kernel)
-        return nnx.relu(scale * (x @ kernel) + self.linear.bias[...])
+        return nnx.relu(scale * (x @ kernel) + self.bias[...])
 
 
 _LAYERS = {"gated_tanh": GatedTanh, "weight_norm": WeightNormRelu}
@@ -71,13 +73,13 @@ class QuestionEncoder(nnx.Module):
             words, embedding, embedding_init=nnx.initializers.normal(1.0), rngs=rngs
         )
         self.enter = nnx.Linear(embedding, 3 * width, rngs=rngs)
-        self.recur = nnx.Linear(
-            width, 3 * width, kernel_init=nnx.initializers.orthogonal(), rngs=rngs
-        )
+        draw = nnx.initializers.orthogonal()
+        self.recur = nnx.Param(draw(rngs.params(), (width, 3 * width)))
+        self.recur_bias = nnx.Param(jnp.zeros(3 * width))
 
     def __call__(self, question: Array) -> Array:
         tokens = question.T  # scan runs over the words
-        kernel, bias = self.recur.kernel[...], self.recur.bias[...]
+        kernel, bias = self.recur[...], self.recur_bias[...]
 
         def step(h: Array, word: tuple[Array, Array]) -> tuple[Array, None]:
             entered, is_word = word
@@ -103,17 +105,18 @@ class TopDown(nnx.Module):
         answers: int,
         *,
         embedding: int,
+        state: int,
         hidden: int,
         form: Form,
         rngs: nnx.Rngs,
     ):
         layer = _LAYERS[form]
-        self.encoder = QuestionEncoder(words, embedding, hidden, rngs=rngs)
+        self.encoder = QuestionEncoder(words, embedding, state, rngs=rngs)
         self.attend_image = layer(features, hidden, rngs=rngs)
-        self.attend_question = layer(hidden, hidden, rngs=rngs)
+        self.attend_question = layer(state, hidden, rngs=rngs)
         self.attend = nnx.Linear(hidden, 1, rngs=rngs)
         self.image = layer(features, hidden, rngs=rngs)
-        self.question = layer(hidden, hidden, rngs=rngs)
+        self.question = layer(state, hidden, rngs=rngs)
         self.classify = layer(hidden, 2 * hidden, rngs=rngs)
         self.head = nnx.Linear(2 * hidden, answers, rngs=rngs)
 
@@ -139,12 +142,13 @@ class QuestionOnly(nnx.Module):
         answers: int,
         *,
         embedding: int,
+        state: int,
         hidden: int,
         form: Form,
         rngs: nnx.Rngs,
     ):
-        self.encoder = QuestionEncoder(words, embedding, hidden, rngs=rngs)
-        self.classify = _LAYERS[form](hidden, 2 * hidden, rngs=rngs)
+        self.encoder = QuestionEncoder(words, embedding, state, rngs=rngs)
+        self.classify = _LAYERS[form](state, 2 * hidden, rngs=rngs)
         self.head = nnx.Linear(2 * hidden, answers, rngs=rngs)
 
     def __call__(self, inputs: Inputs) -> Outputs:
@@ -158,6 +162,7 @@ def top_down(
     answers: int,
     *,
     embedding: int = 300,
+    state: int = 1024,
     hidden: int = 1024,
     form: Form = "weight_norm",
 ) -> Model:
@@ -168,15 +173,16 @@ def top_down(
         features: numbers per cell or box (2048 for the papers' boxes).
         answers: logits.
         embedding: width of a word; the papers' 300 by default.
-        hidden: width of the GRU and of every projection; the papers' 1024 by default.
-            The classifier's hidden layer is twice as wide.
+        state: width of the GRU; the papers' 1024 by default.
+        hidden: width of the projections, 1024 as well. The classifier's hidden layer is
+            twice as wide.
         form: of the layers, "weight_norm" as in the code that the papers build on, or
             "gated_tanh" as published.
     Returns:
         A `Model` whose outputs also have `attention`. A cell that `present` marks as
         missing gets none; in a row without any cell everything is NaN.
-    Source: Anderson et al., CVPR 2018, arXiv:1707.07998, with the attention by product of
-        the base that GGE (arXiv:2107.12651) uses; the paper's attends by a layer of the
+    Source: Anderson et al., CVPR 2018, arXiv:1707.07998. Attention is by product, as in
+        the base that GGE (arXiv:2107.12651) uses; the paper's is a layer of the
         concatenation.
     """
 
@@ -186,6 +192,7 @@ def top_down(
             features,
             answers,
             embedding=embedding,
+            state=state,
             hidden=hidden,
             form=form,
             rngs=rngs,
@@ -199,6 +206,7 @@ def question_only(
     answers: int,
     *,
     embedding: int = 300,
+    state: int = 1024,
     hidden: int = 1024,
     form: Form = "weight_norm",
 ) -> Model:
@@ -206,7 +214,13 @@ def question_only(
 
     def build(rngs: nnx.Rngs) -> QuestionOnly:
         return QuestionOnly(
-            words, answers, embedding=embedding, hidden=hidden, form=form, rngs=rngs
+            words,
+            answers,
+            embedding=embedding,
+            state=state,
+            hidden=hidden,
+            form=form,
+            rngs=rngs,
         )
 
     return functional(build, _head_kernel)

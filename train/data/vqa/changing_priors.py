@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from train.data.digits import SPLIT_OF_RESIDUE
 from train.data.splits import rank_in_class
 from train.data.vqa.grammar import ANSWERS, KINDS, QUESTION_TYPES, prior
-from train.data.vqa.scenes import CELL, CELLS, GRID, Scene, draw_scene, render
+from train.data.vqa.scenes import CELL, CELLS, GRID, Scene, Thing, draw_scene, render
 
 _DESCRIPTION = """\
 Questions in English about pictures of 3 x 3 cells, which hold scanned digits
@@ -23,6 +23,8 @@ test_uniform. An example is drawn as a type (all alike), an answer from the prio
 split, then a picture with that answer. Ten annotators answer; they disagree about
 colours between two names. Train, validation and test use other scans of digits.
 """
+
+_CHUNK = 500  # examples painted at once: the random numbers depend on it
 
 
 class _Split(NamedTuple):
@@ -54,11 +56,16 @@ def generate(split: str, version: str) -> Iterator[Example]:
     scans = digit_scans(scans_of)
     names = tuple(QUESTION_TYPES)
     priors = {name: prior(name, rank) for name in names}
-    for _ in range(size):
-        name = names[rng.integers(len(names))]
-        answer = str(rng.choice(QUESTION_TYPES[name].answers, p=priors[name]))
-        scene = draw_scene(name, answer, rng)
-        yield Example(render(scene, scans, rng), name, answer, scene)
+    for start in range(0, size, _CHUNK):
+        drawn = []
+        for _ in range(min(_CHUNK, size - start)):
+            name = names[int(rng.integers(len(names)))]
+            answers = QUESTION_TYPES[name].answers
+            answer = answers[rng.choice(len(answers), p=priors[name])]
+            drawn.append((name, answer, draw_scene(name, answer, rng)))
+        images = render([scene for _, _, scene in drawn], scans, rng)
+        for image, example in zip(images, drawn, strict=True):
+            yield Example(image, *example)
 
 
 def digit_scans(split: str) -> dict[int, np.ndarray]:
@@ -92,16 +99,11 @@ class ChangingPriorsVqa(tfds.core.GeneratorBasedBuilder):
                 dtype=np.bool_,
                 doc="Cells, row by row, that the question is about; may be none.",
             ),
-            "kind": tfds.features.Tensor(
-                shape=per_cell,
-                dtype=np.int64,
-                doc=f"-1 where the cell is empty, else the place in {KINDS}.",
-            ),
-            "digit": tfds.features.Tensor(
-                shape=per_cell, dtype=np.int64, doc="-1 where the cell holds none."
-            ),
-            "hue": tfds.features.Tensor(
-                shape=per_cell, dtype=np.float32, doc="Degrees; -1 in empty cells."
+            "things": tfds.features.Tensor(
+                shape=(CELLS, 3),
+                dtype=np.float32,
+                doc=f"In each cell: the place of its kind in {KINDS}, the digit, the "
+                "hue in degrees; -1 for what it has not.",
             ),
             "index": tfds.features.Scalar(np.int64, doc="Place in the split."),
         }
@@ -122,7 +124,6 @@ class ChangingPriorsVqa(tfds.core.GeneratorBasedBuilder):
 
         for index, example in enumerate(generate(split, str(self.VERSION))):
             scene = example.scene
-            cells = scene.cells
             yield (
                 index,
                 {
@@ -133,9 +134,12 @@ class ChangingPriorsVqa(tfds.core.GeneratorBasedBuilder):
                     "answer": example.answer,
                     "answers": list(scene.answers),
                     "relevant": scene.relevant,
-                    "kind": np.array([KINDS.index(c.kind) if c else -1 for c in cells]),
-                    "digit": np.array([c.digit if c else -1 for c in cells]),
-                    "hue": np.array([c.hue if c else -1 for c in cells], np.float32),
+                    "things": np.array([_numbers(thing) for thing in scene.cells]),
                     "index": index,
                 },
             )
+
+
+def _numbers(thing: Thing | None) -> np.ndarray:
+    numbers = (KINDS.index(thing.kind), thing.digit, thing.hue) if thing else [-1] * 3
+    return np.array(numbers, np.float32)

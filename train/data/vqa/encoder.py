@@ -14,9 +14,9 @@ FEATURES = CELL * CELL + 3
 def encode_cells(images: np.ndarray) -> np.ndarray:
     """Ink and colour of every cell.
 
-    The grey ground adds the same to all channels, so the saturation max - min of a pixel
-    is its ink, and rgb - min is ink times the pure colour: the colour of a cell is
-    their sum over its pixels, weighted by ink, over that of ink * ink.
+    The grey ground adds the same to all channels, so max - min of a pixel is its ink
+    and rgb - min is ink times the pure colour. The colour of a cell is the best
+    fit of the latter over its pixels, sum(ink * (rgb - min)) / sum(ink * ink).
 
     Args:
         images: RGB, uint8 [n, 24, 24, 3].

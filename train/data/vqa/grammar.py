@@ -56,11 +56,11 @@ QUESTION_TYPES = {
         ),
     ),
     "how_many": QuestionType(
-        tuple("2143"),
+        tuple("3254"),
         (
-            "how many things are {colour}?",
-            "what is the number of {colour} things?",
-            "count the things in {colour}.",
+            "how many things are there?",
+            "what is the number of things?",
+            "count the things.",
         ),
     ),
     "is_even": QuestionType(
@@ -70,19 +70,19 @@ QUESTION_TYPES = {
             "is the digit in {colour} an even number?",
         ),
     ),
-    "is_there": QuestionType(
+    "is_colour": QuestionType(
         ("yes", "no"),
         (
-            "is there a {colour} {kind}?",
-            "can you see a {colour} {kind}?",
-            "does a {kind} in {colour} appear?",
+            "is the {kind} {colour}?",
+            "is the colour of the {kind} {colour}?",
+            "does the {kind} appear in {colour}?",
         ),
     ),
     "same_colour": QuestionType(
         ("no", "yes"),
         (
-            "are both digits of the same colour?",
-            "do the two digits have the same colour?",
+            "are all things of the same colour?",
+            "do the things have the same colour?",
         ),
     ),
 }

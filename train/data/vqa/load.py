@@ -5,6 +5,7 @@ import functools
 import io
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import tyro
 from PIL import Image
@@ -12,8 +13,8 @@ from PIL import Image
 from train.data.checks import check_labels, require
 from train.data.read import prepared_builder
 from train.data.vqa.arrays import Inputs, VqaDataset, VqaSplit
-from train.data.vqa.grammar import ANSWERS, QUESTION_TYPES
 from train.data.vqa.encoder import encode_cells
+from train.data.vqa.grammar import ANSWERS, QUESTION_TYPES
 from train.data.vqa.scores import annotator_scores
 from train.data.vqa.text import encode, vocabulary
 
@@ -50,8 +51,7 @@ def load(source: ChangingPriorsVqa, seed: int) -> VqaDataset:
 
 def pick(split: VqaSplit, positions: np.ndarray) -> VqaSplit:
     """The examples at some positions."""
-    inputs = Inputs(*(None if a is None else a[positions] for a in split.inputs))
-    return VqaSplit(inputs, *(array[positions] for array in split[1:]))
+    return jax.tree.map(lambda array: array[positions], split)
 
 
 class _Raw(NamedTuple):
@@ -91,7 +91,7 @@ def _read_split(builder: Any, split: str) -> _Raw:
     where = f"data set {builder.name!r} ({builder.data_path}), split {split!r}"
     import tensorflow_datasets as tfds  # slow; `prepared_builder` has done it already
 
-    # TFDS asks for OpenCV, in a warning, before it decodes with Pillow.
+    # TFDS would ask for OpenCV, in a warning, before it decodes images with Pillow.
     source = builder.as_data_source(
         split, decoders={"image": tfds.decode.SkipDecoding()}
     )

@@ -15,8 +15,8 @@ from train.data.vqa.grammar import COLOURS, KINDS, QUESTION_TYPES, SHAPES
 GRID, CELL = 3, 8
 CELLS = GRID * GRID
 
-# How many things a picture holds, whatever the question: their number tells nothing.
-THINGS = 4, 5, 6
+# How many things a picture holds unless it is asked: their number tells nothing.
+THINGS = 3, 4
 HUE_JITTER = 12.0  # degrees around the named colour: beyond doubt
 HUE_DOUBT = 28.0  # the same where the question is about the colour; 30 is the border
 RADIUS = 2.2, 3.4  # of a shape, in pixels
@@ -30,8 +30,6 @@ PIXEL_NOISE = 0.08  # standard deviation, of values in [0, 1]
 # so that at HUE_DOUBT six of the ten still give the colour the thing was drawn in.
 ANNOTATORS = np.array([-19.7, -12.4, -8.1, -4.6, -1.5, 1.5, 4.6, 8.1, 12.4, 19.7])
 
-_PRIMARIES = np.array([0, 120, 240])  # hues of red, green, blue
-_PIXELS = np.mgrid[:CELL, :CELL] - (CELL - 1) / 2  # rows and columns from the centre
 _T = TypeVar("_T")
 
 
@@ -57,15 +55,15 @@ class _Plan(NamedTuple):
     asked: list[Thing]
     may_appear: Callable[[Thing], bool]  # besides what is asked about
     words: dict[str, str] = {}
-    others: list[Thing] = []  # things that must be there and are not asked about
-    radius: tuple[float, float] = RADIUS
+    radius: tuple[float, float] = RADIUS  # of the shapes that are not asked about
+    total: int | None = None  # things in the picture; drawn from `THINGS` when None
 
 
 def draw_scene(question_type: str, answer: str, rng: np.random.Generator) -> Scene:
     """Draws a wording and a picture to which `answer` is the answer."""
     plan = _PLANS[question_type](answer, rng)
-    total = _pick(THINGS, rng)
-    things = plan.asked + plan.others
+    total = _pick(THINGS, rng) if plan.total is None else plan.total
+    things = list(plan.asked)
     while len(things) < total:
         thing = _thing(rng, radius=plan.radius)
         if plan.may_appear(thing):
@@ -89,59 +87,76 @@ def colour_names(hues: np.ndarray) -> list[str]:
 
 
 def render(
-    scene: Scene, scans: dict[int, np.ndarray], rng: np.random.Generator
+    scenes: Sequence[Scene], scans: dict[int, np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
-    """Paints a scene.
+    """Paints scenes.
 
     Args:
-        scene: what is where.
-        scans: for each digit, its scans [n, 8, 8] in [0, 1], one of which is drawn.
-        rng: of the scans, positions, contrasts and noise.
+        scenes: n of them, what is where.
+        scans: for each digit, its scans [k, 8, 8] in [0, 1], one of which is drawn.
+        rng: of the scans, positions, contrasts, ground and noise.
     Returns:
-        RGB, uint8 [24, 24, 3].
+        RGB, uint8 [n, 24, 24, 3].
     """
-    side = GRID * CELL
-    image = np.full((side, side, 3), rng.uniform(*GROUND))
-    for place, thing in enumerate(scene.cells):
-        if thing is None:
-            continue
-        row, column = CELL * (place // GRID), CELL * (place % GRID)
-        if thing.kind == "digit":
-            ink = scans[thing.digit][rng.integers(len(scans[thing.digit]))]
-        else:
-            ink = _shape(thing.kind, thing.radius, rng.uniform(-0.5, 0.5, 2))
-        ink = ink[..., None] * rng.uniform(*CONTRAST)
-        patch = image[row : row + CELL, column : column + CELL]
-        patch += ink * (rgb(thing.hue) - patch)
-    image += rng.normal(0, PIXEL_NOISE, image.shape)
-    return np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
+    n = len(scenes)
+    things = [thing for scene in scenes for thing in scene.cells]
+    colour = np.array([rgb(thing.hue) if thing else np.zeros(3) for thing in things])
+    ink = _ink(things, scans, rng) * rng.uniform(*CONTRAST, len(things))[:, None, None]
+    ground = rng.uniform(*GROUND, n).repeat(CELLS)[:, None, None, None]
+    cells = ground + ink[..., None] * (colour[:, None, None, :] - ground)
+    blocks = cells.reshape(n, GRID, GRID, CELL, CELL, 3).transpose(0, 1, 3, 2, 4, 5)
+    images = blocks.reshape(n, GRID * CELL, GRID * CELL, 3)
+    images = images + PIXEL_NOISE * rng.standard_normal(images.shape)
+    return np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8)
 
 
 def rgb(hue: float) -> np.ndarray:
     """The pure colour of a hue [degrees]: full saturation, full value."""
-    distance = np.abs((hue - _PRIMARIES + 180) % 360 - 180) / 60
-    return np.clip(2 - distance, 0, 1)
+    distance = np.abs((hue - np.array([0, 120, 240]) + 180) % 360 - 180) / 60
+    return np.minimum(np.maximum(2 - distance, 0), 1)
 
 
-def _shape(kind: str, radius: float, centre: np.ndarray) -> np.ndarray:
-    """Ink [8, 8] of a shape; `centre` is relative to that of the cell, in pixels."""
-    y, x = _PIXELS - centre[:, None, None]
+def _ink(
+    things: Sequence[Thing | None],
+    scans: dict[int, np.ndarray],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """How much of each pixel [things, 8, 8] is covered, in [0, 1]."""
+    kind = np.array([thing.kind if thing else "" for thing in things])
+    radius = np.array([thing.radius if thing else 0.0 for thing in things])
+    digit = np.array([thing.digit if thing else -1 for thing in things])
+    ink = np.zeros((len(things), CELL, CELL))
+    for shape in SHAPES:
+        rows = np.flatnonzero(kind == shape)
+        centres = rng.uniform(-0.5, 0.5, (len(rows), 2))
+        ink[rows] = _shape(shape, radius[rows, None, None], centres)
+    for shown, known in scans.items():
+        rows = np.flatnonzero(digit == shown)
+        ink[rows] = known[rng.integers(len(known), size=len(rows))]
+    return ink
+
+
+def _shape(kind: str, radius: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Ink [n, 8, 8]; `centre` [n, 2] is relative to that of the cell, in pixels."""
+    pixels = np.mgrid[:CELL, :CELL] - (CELL - 1) / 2
+    y, x = np.moveaxis(pixels - centre[..., None, None], 1, 0)
     far = np.maximum(np.abs(x), np.abs(y))
     match kind:
         case "square":
-            return (far <= radius).astype(float)
+            return far <= radius
         case "disc":
-            return (np.hypot(x, y) <= 1.1 * radius).astype(float)
+            return np.hypot(x, y) <= 1.1 * radius
         case "triangle":  # on its base
-            return ((np.abs(y) <= radius) & (2 * np.abs(x) <= y + radius)).astype(float)
+            return (np.abs(y) <= radius) & (2 * np.abs(x) <= y + radius)
         case "cross":
-            near = np.minimum(np.abs(x), np.abs(y))
-            return ((far <= radius) & (3 * near <= radius)).astype(float)
+            return (far <= radius) & (3 * np.minimum(np.abs(x), np.abs(y)) <= radius)
     raise ValueError(f"unknown shape {kind!r}, wanted one of {SHAPES}")
 
 
 def _pick(choices: Sequence[_T], rng: np.random.Generator) -> _T:
-    return choices[rng.integers(len(choices))]  # rng.choice takes ten times as long
+    return choices[
+        int(rng.integers(len(choices)))
+    ]  # rng.choice takes ten times as long
 
 
 def _thing(
@@ -198,28 +213,29 @@ def _which_largest(answer: str, rng: np.random.Generator) -> _Plan:
 
 
 def _how_many(answer: str, rng: np.random.Generator) -> _Plan:
-    colour = _pick(COLOURS, rng)
-    asked = [_thing(rng, colour=colour) for _ in range(int(answer))]
-    words = {"colour": colour}
-    return _Plan(asked, lambda thing: thing.colour != colour, words)
+    asked = [_thing(rng) for _ in range(int(answer))]
+    return _Plan(asked, lambda _: True, total=len(asked))
 
 
-def _is_there(answer: str, rng: np.random.Generator) -> _Plan:
+def _is_colour(answer: str, rng: np.random.Generator) -> _Plan:
     asked = _thing(rng)
-    words = {"kind": asked.kind, "colour": asked.colour}
+    named = asked.colour if answer == "yes" else _another_colour(asked.colour, rng)
+    words = {"kind": asked.kind, "colour": named}
+    return _Plan([asked], lambda thing: thing.kind != asked.kind, words)
 
-    def other(thing: Thing) -> bool:
-        return (thing.kind, thing.colour) != (asked.kind, asked.colour)
 
-    return _Plan([asked] if answer == "yes" else [], other, words)
+def _another_colour(colour: str, rng: np.random.Generator) -> str:
+    step = int(rng.integers(1, len(COLOURS)))
+    return COLOURS[(COLOURS.index(colour) + step) % len(COLOURS)]
 
 
 def _same_colour(answer: str, rng: np.random.Generator) -> _Plan:
-    first = _thing(rng, "digit")
-    step = 0 if answer == "yes" else int(rng.integers(1, len(COLOURS)))
-    colour = COLOURS[(COLOURS.index(first.colour) + step) % len(COLOURS)]
-    pair = [first, _thing(rng, "digit", colour)]
-    return _Plan(pair, lambda thing: thing.kind != "digit")
+    things = [_thing(rng) for _ in range(_pick(THINGS, rng))]
+    if answer == "yes":
+        things = [_thing(rng, colour=things[0].colour) for _ in things]
+    elif len({thing.colour for thing in things}) == 1:
+        return _same_colour(answer, rng)
+    return _Plan(things, lambda _: True, total=len(things))
 
 
 _PLANS: dict[str, Callable[[str, np.random.Generator], _Plan]] = {
@@ -229,6 +245,6 @@ _PLANS: dict[str, Callable[[str, np.random.Generator], _Plan]] = {
     "which_largest": _which_largest,
     "how_many": _how_many,
     "is_even": _is_even,
-    "is_there": _is_there,
+    "is_colour": _is_colour,
     "same_colour": _same_colour,
 }

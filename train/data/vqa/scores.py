@@ -24,8 +24,8 @@ def annotator_scores(
 
     $$\frac{n \min(1, (n - 1)/3) + (m - n) \min(1, n/3)}{m}, \quad m \text{ people},$$
 
-    which for ten people is 0, .3, .6, .9, 1: the table that released code holds. The two
-    differ for any other number of people, where the table is not defined.
+    which for ten people is 0, .3, .6, .9, 1: the table that released code holds, which
+    says nothing about any other number of people.
 
     Args:
         counts: integers in [0, people], of any shape.
@@ -33,8 +33,8 @@ def annotator_scores(
         rule: "leave_one_out", "table", or "plain" for min(1, n / 3).
     Returns:
         float32 scores of the shape of `counts`.
-    Source: Antol et al., ICCV 2015, arXiv:1505.00468, and its evaluation at
-        visualqa.org/evaluation; the table in the released code of GGE (arXiv:2107.12651).
+    Source: Antol et al., ICCV 2015, arXiv:1505.00468, and visualqa.org/evaluation; the
+        table in the released code of GGE, arXiv:2107.12651.
     """
     n = np.asarray(counts)
     if people < 2 or np.any((n < 0) | (n > people)):
@@ -116,9 +116,15 @@ def answer_priors(
             f"question_type: got {question_type.min()} to {question_type.max()}, "
             f"wanted integers in [0, {num_types})"
         )
-    answers = targets.shape[1]
-    sums = np.zeros((num_types, answers))
+    sums = np.zeros((num_types, targets.shape[1]))
     np.add.at(sums, question_type, targets)
-    count = np.bincount(question_type, minlength=num_types)[:, None]
-    priors = (sums + smoothing / answers) / (count + smoothing)
-    return priors.astype(np.float32)
+    counts = np.bincount(question_type, minlength=num_types)
+    return smoothed_priors(sums, counts, smoothing)
+
+
+def smoothed_priors(
+    sums: np.ndarray, counts: np.ndarray, smoothing: float
+) -> np.ndarray:
+    """`answer_priors` from sums of scores [types, answers] and questions [types]."""
+    even = smoothing / sums.shape[1]
+    return ((sums + even) / (counts[:, None] + smoothing)).astype(np.float32)
