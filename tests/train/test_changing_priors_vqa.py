@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from train.data.vqa import ChangingPriorsVqa, load, vqa_accuracy
 from train.data.vqa import changing_priors as builder
@@ -167,8 +168,6 @@ def test_scans_of_the_splits_are_disjoint_and_those_of_digits():
     for split, rank in {"train": 0, "validation": 3, "test": 4}.items():
         scans = builder.digit_scans(split)
         seen[split] = {scan.tobytes() for digit in scans.values() for scan in digit}
-        from sklearn.datasets import load_digits
-
         pixels, labels = load_digits(return_X_y=True)
         zeros = pixels[labels == 0].reshape(-1, 8, 8) / 16
         np.testing.assert_array_equal(scans[0][0], zeros[rank])

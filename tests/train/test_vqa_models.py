@@ -17,7 +17,7 @@ SIZES: dict[str, Any] = {"embedding": 3, "state": 4, "hidden": 7}
 FORMS = pytest.mark.parametrize("form", ["weight_norm", "gated_tanh"])
 
 
-def some_inputs(present=False) -> Inputs:
+def some_inputs(present=False) -> Any:
     rng = np.random.default_rng(0)
     question = rng.integers(1, WORDS, (3, 5)).astype(np.int32)
     question[0, 3:] = question[1, 1:] = 0
@@ -27,7 +27,7 @@ def some_inputs(present=False) -> Inputs:
     return Inputs(image, question, kinds, mask if present else None)
 
 
-def base(form="weight_norm"):
+def base(form: Any = "weight_norm") -> Any:
     model = top_down(WORDS, FEATURES, ANSWERS, form=form, **SIZES)
     return model, model.init(jax.random.key(1))
 
@@ -86,7 +86,7 @@ def test_attention_moves_with_the_cells():
 
 def test_attention_by_hand():
     """One unit: scores w relu(v) relu(q) of cells v = 0, 1, 3 for w relu(q) = 2."""
-    model = top_down(2, 1, 2, embedding=1, state=1, hidden=1)
+    model: Any = top_down(2, 1, 2, embedding=1, state=1, hidden=1)
     params, stats = model.init(jax.random.key(0))
     params = jax.tree.map(jnp.zeros_like, params)
     for name in ("attend_image", "attend_question", "image", "question", "classify"):
