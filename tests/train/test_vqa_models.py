@@ -1,5 +1,6 @@
 """Top-down attention: where it looks, what it must not see, and a value by hand."""
 
+import functools
 import math
 from typing import Any
 
@@ -27,9 +28,12 @@ def some_inputs(present=False) -> Any:
     return Inputs(image, question, kinds, mask if present else None)
 
 
+@functools.cache
 def base(form: Any = "weight_norm") -> Any:
     model = top_down(WORDS, FEATURES, ANSWERS, form=form, **SIZES)
-    return model, model.init(jax.random.key(1))
+    # Op by op, every call would compile the scan anew.
+    model = model._replace(apply=jax.jit(model.apply))
+    return model, jax.jit(model.init)(jax.random.key(1))
 
 
 @FORMS
@@ -87,7 +91,7 @@ def test_attention_moves_with_the_cells():
 def test_attention_by_hand():
     """One unit: scores w relu(v) relu(q) of cells v = 0, 1, 3 for w relu(q) = 2."""
     model: Any = top_down(2, 1, 2, embedding=1, state=1, hidden=1)
-    params, stats = model.init(jax.random.key(0))
+    params, stats = jax.jit(model.init)(jax.random.key(0))
     params = jax.tree.map(jnp.zeros_like, params)
     for name in ("attend_image", "attend_question", "image", "question", "classify"):
         kernel = jnp.ones_like(params[name]["linear"]["kernel"])
@@ -128,7 +132,7 @@ def test_the_encoder_by_hand():
 
 def test_question_only_sees_no_image():
     model = question_only(WORDS, ANSWERS, **SIZES)
-    params, stats = model.init(jax.random.key(0))
+    params, stats = jax.jit(model.init)(jax.random.key(0))
     inputs = some_inputs()
     blind = inputs._replace(image=np.full_like(inputs.image, np.nan))
     out = model.apply(params, stats, blind)[0]
@@ -148,7 +152,7 @@ def test_gradients_are_finite_and_reach_every_parameter(form):
     def loss(params):
         return jnp.sum(model.apply(params, stats, inputs)[0].logits ** 2)
 
-    leaves, _ = jax.tree.flatten_with_path(jax.grad(loss)(params))
+    leaves, _ = jax.tree.flatten_with_path(jax.jit(jax.grad(loss))(params))
     for path, leaf in leaves:
         assert np.isfinite(leaf).all(), path
         # Softmax takes no notice of a number that is added to every score.
