@@ -47,15 +47,12 @@ class WeightNormRelu(nnx.Module):
     """
 
     def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
-        draw = nnx.initializers.lecun_normal()
-        self.kernel = nnx.Param(draw(rngs.params(), (inputs, outputs)))
-        self.scale = nnx.Param(jnp.linalg.norm(self.kernel[...]))
-        self.bias = nnx.Param(jnp.zeros(outputs))
+        self.linear = nnx.Linear(inputs, outputs, rngs=rngs)
+        self.scale = nnx.Param(jnp.linalg.norm(self.linear.kernel[...]))
 
     def __call__(self, x: Array) -> Array:
-        kernel = self.kernel[...]
-        scale = self.scale[...] / jnp.linalg.norm(kernel)
-        return nnx.relu(scale * (x @ kernel) + self.bias[...])
+        scale = self.scale[...] / jnp.linalg.norm(self.linear.kernel[...])
+        return nnx.relu(self.linear(scale * x))
 
 
 _LAYERS = {"gated_tanh": GatedTanh, "weight_norm": WeightNormRelu}
@@ -73,18 +70,16 @@ class QuestionEncoder(nnx.Module):
             words, embedding, embedding_init=nnx.initializers.normal(1.0), rngs=rngs
         )
         self.enter = nnx.Linear(embedding, 3 * width, rngs=rngs)
-        draw = nnx.initializers.orthogonal()
-        self.recur = nnx.Param(draw(rngs.params(), (width, 3 * width)))
-        self.recur_bias = nnx.Param(jnp.zeros(3 * width))
+        orthogonal = nnx.initializers.orthogonal()
+        self.recur = nnx.Linear(width, 3 * width, kernel_init=orthogonal, rngs=rngs)
 
     def __call__(self, question: Array) -> Array:
         tokens = question.T  # scan runs over the words
-        kernel, bias = self.recur[...], self.recur_bias[...]
 
         def step(h: Array, word: tuple[Array, Array]) -> tuple[Array, None]:
             entered, is_word = word
             rx, zx, nx = jnp.split(entered, 3, axis=-1)
-            rh, zh, nh = jnp.split(h @ kernel + bias, 3, axis=-1)
+            rh, zh, nh = jnp.split(self.recur(h), 3, axis=-1)
             update = jax.nn.sigmoid(zx + zh)
             proposed = jnp.tanh(nx + jax.nn.sigmoid(rx + rh) * nh)
             new = (1 - update) * proposed + update * h
@@ -92,7 +87,7 @@ class QuestionEncoder(nnx.Module):
 
         entered = self.enter(self.embed(tokens))
         start = jnp.zeros((len(question), self.width), entered.dtype)
-        return jax.lax.scan(step, start, (entered, tokens != PADDING), unroll=True)[0]
+        return jax.lax.scan(step, start, (entered, tokens != PADDING))[0]
 
 
 class TopDown(nnx.Module):

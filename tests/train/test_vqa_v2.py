@@ -261,7 +261,7 @@ def edit(path, change):
          "wanted int"),
         (0, lambda q: q.append(q[0]), r"questions\[12\]: question_id 100 comes"),
         (1, lambda a: a.append(a[0]), r"annotations\[12\]: question_id 111 has an ann"),
-        (1, lambda a: a[3].update(answers=[]), r"annotations\[3\]: question_id 108 has"),
+        (1, lambda a: a[3].update(answers=[]), r"annotations\[3\]: question_id 108"),
         (1, lambda a: a[3].pop("answers"), r"annotations\[3\]: no field 'answers'"),
         (1, lambda a: a[3]["answers"][4].pop("answer"), r"\[3\]\.answers\[4\]: no f"),
         (0, lambda q: q[2].update(image_id=8), r"no features of image 8, which "
