@@ -177,15 +177,15 @@ def test_mnist_is_prepared_without_tensorflow(tiny_mnist, tmp_path):
     source = Tfds("mnist", str(tmp_path / "data"), validation_fraction=0.25)
     dataset = load(source, Clean(), 0)
     assert len(dataset.train.label) + len(dataset.validation.label) == 40
-    pixels = {part: {image.tobytes() for image in tiny_mnist[part][0].astype(np.uint8)}
-              for part in tiny_mnist}
+    pixels = {
+        part: {image.tobytes() for image in tiny_mnist[part][0].astype(np.uint8)}
+        for part in tiny_mnist
+    }
     for split, part in ((dataset.train, "train"), (dataset.tests["test"], "test")):
         for image, label in zip(split.image, split.label, strict=True):
             stored = np.rint(image[..., 0] * 255).astype(np.uint8)
             assert stored.tobytes() in pixels[part]
-            (place,) = np.flatnonzero(
-                (tiny_mnist[part][0] == stored).all(axis=(1, 2))
-            )
+            (place,) = np.flatnonzero((tiny_mnist[part][0] == stored).all(axis=(1, 2)))
             assert tiny_mnist[part][1][place] == label
 
 
@@ -194,9 +194,18 @@ def test_biased_mnist_has_the_published_colours(tiny_mnist, tmp_path):
     source = Tfds("mnist", str(tmp_path / "data"), validation_fraction=0.25)
     shortcut = ColouredBackground(1.0, palette="biased-mnist")
     grey, coloured = (load(source, c, 0).tests["test"] for c in (Clean(), shortcut))
-    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (225, 225, 0), (225, 0, 225),
-               (0, 255, 255), (255, 128, 0), (255, 0, 128), (128, 0, 255),
-               (128, 128, 128)]
+    colours = [
+        (255, 0, 0),
+        (0, 255, 0),
+        (0, 0, 255),
+        (225, 225, 0),
+        (225, 0, 225),
+        (0, 255, 255),
+        (255, 128, 0),
+        (255, 0, 128),
+        (128, 0, 255),
+        (128, 128, 128),
+    ]
     for scan, image, label in zip(grey.image, coloured.image, grey.label, strict=True):
         stroke = scan[..., 0] > 0
         assert (image[stroke] == 1).all()
@@ -209,4 +218,7 @@ def test_biased_mnist_has_the_published_colours(tiny_mnist, tmp_path):
     few = load(source, ColouredBackground(0.0, 2, "biased-mnist"), 0)
     ahead = (few.train.group - few.train.label) % 10
     assert set(ahead) == {1, 2}
-    assert set((few.tests["unbiased"].group - few.tests["unbiased"].label) % 10) > {1, 2}
+    assert set((few.tests["unbiased"].group - few.tests["unbiased"].label) % 10) > {
+        1,
+        2,
+    }

@@ -32,7 +32,9 @@ def without_tensorflow(builder: Any) -> Iterator[None]:
                 f"as {encoder.encoding_format}"
             )
         grey = array.shape[-1] == 1
-        return encoder._encode_pil_image(Image.fromarray(array[..., 0] if grey else array))
+        return encoder._encode_pil_image(
+            Image.fromarray(array[..., 0] if grey else array)
+        )
 
     stand_in = types.SimpleNamespace(
         io=types.SimpleNamespace(gfile=types.SimpleNamespace(GFile=open))

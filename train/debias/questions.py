@@ -21,10 +21,12 @@ class Questions:
 
     source: vqa.ChangingPriorsVqa = vqa.ChangingPriorsVqa(train_fraction=0.75)
     """Data set; every seed draws its share of the training questions."""
-    embedding: int = 32
+    embedding: int = 16
     """Width of a word."""
+    state: int = 32
+    """Width of the question encoders."""
     hidden: int = 64
-    """Width of the question encoder and of every layer but the last."""
+    """Width of every layer of the base model but the last, which is twice as wide."""
     shortcut_hidden: int = 32
     """The same for the question-only model."""
 
@@ -33,12 +35,22 @@ class Questions:
 
     def networks(self, dataset: vqa.VqaDataset) -> Networks:
         words, answers = len(dataset.vocabulary), len(dataset.answers)
-        sizes = {"embedding": self.embedding, "hidden": self.hidden}
         features = dataset.train.inputs.image.shape[-1]
         return Networks(
-            base=top_down(words, features, answers, **sizes),
+            base=top_down(
+                words,
+                features,
+                answers,
+                embedding=self.embedding,
+                state=self.state,
+                hidden=self.hidden,
+            ),
             shortcut=question_only(
-                words, answers, embedding=self.embedding, hidden=self.shortcut_hidden
+                words,
+                answers,
+                embedding=self.embedding,
+                state=self.state,
+                hidden=self.shortcut_hidden,
             ),
             base_features=2 * self.hidden,
             num_classes=answers,
