@@ -9,9 +9,18 @@ from typing import get_args
 import tyro
 
 from train import config, data
-from train.commands import Analyze, Compare, Demo, Gallery, LossName, Report, Run
+from train.commands import (
+    Analyze,
+    Compare,
+    Demo,
+    Gallery,
+    LossName,
+    Report,
+    Run,
+    Vqa,
+)
 
-Command = Run | Compare | Demo | Gallery | Report | Analyze
+Command = Run | Compare | Vqa | Demo | Gallery | Report | Analyze
 PROGRAM = "python -m train"
 INTERRUPTED = 130  # what a shell reports after Ctrl-C
 _FLAT = (
@@ -39,6 +48,10 @@ def main(argv: Sequence[str]) -> int:
 
                     return debias.run(command, argv)
                 return compare.run(command, argv)
+            case Vqa():
+                from train.debias import stream
+
+                return stream.run(command, argv)
             case Demo():
                 from train import demo
 

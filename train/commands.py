@@ -128,6 +128,56 @@ class Compare:
 
 
 @dataclasses.dataclass(frozen=True)
+class Vqa:
+    """One training on VQA v2 or VQA-CP v2 from their own files; the defaults are the
+    papers' recipe. Methods are those of `compare --preset vqa_debias`.
+
+    Features are a folder of <image_id>.npy, [boxes, 2048] each; or one array NAME.npy
+    [images, boxes, 2048] with NAME_ids.npy beside it; or an HDF5 file with
+    `image_features` and `image_ids`. They stay on disk. For example
+
+    `python -m train vqa --method q --train-questions vqacp_v2_train_questions.json ...`
+    """
+
+    train_questions: pathlib.Path
+    """JSON file."""
+    train_annotations: pathlib.Path
+    """JSON file."""
+    test_questions: pathlib.Path
+    """JSON file."""
+    test_annotations: pathlib.Path
+    """JSON file."""
+    features: pathlib.Path
+    """Of the boxes of every image."""
+    method: str = "base"
+    """Name of a method; a wrong one lists them."""
+    epochs: int = 30
+    """Passes over the training questions."""
+    batch_size: int = 512
+    """Questions per step."""
+    learning_rate: float = 2e-3
+    """Of Adamax, constant."""
+    clip: float = 0.25
+    """Largest norm of a model's gradient."""
+    embedding: int = 300
+    """Width of a word."""
+    hidden: int = 1024
+    """Width of the question encoder and of the layers."""
+    boxes: int = 36
+    """Most boxes of an image."""
+    features_per_box: int = 2048
+    """Numbers."""
+    minimum_answers: int = 9
+    """How often an answer must be the most frequent one to be an answer."""
+    hyper: Hyper = Hyper()
+    """What the methods leave open."""
+    seed: int = 0
+    """Of the initialisation and the order of the questions."""
+    out: pathlib.Path | None = None
+    """New or empty folder; runs/<time>-vqa-<method> when unset."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Demo:
     """Long tail, label noise, shortcut, encouraging loss: each against its baseline."""
 

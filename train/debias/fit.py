@@ -1,11 +1,12 @@
 """One training of a method from data to predictions, pure, so it can be mapped."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import Array
 
 from train import config
@@ -139,7 +140,13 @@ def fit(
     steps = options.epochs * (len(train.label) // size)
     method = _largest(methods)
     ensemble = make_ensemble(
-        methods, which, options, networks, train, steps, learning_rate
+        methods,
+        which,
+        options.hyper,
+        networks,
+        facts_of(networks, train.label, train.cue, steps),
+        lambda: cue_statistic(train, networks, options.smoothing),
+        _optimizers(method, options, steps, learning_rate),
     )
     state = init_state(ensemble, key)
     if method.mode == "first":
@@ -180,52 +187,55 @@ def phases_of(mode: Mode, members: Sequence[str]) -> tuple[tuple[str, ...], ...]
     return (tuple(members),)
 
 
-def make_ensemble(
-    methods: Sequence[Method],
-    which: Array | int,
-    options: Fit,
-    networks: Networks,
-    train: Batch,
-    steps: int,
-    learning_rate: Array | None = None,
-) -> Ensemble:
-    """Of methods that `programs` puts together."""
-    method = _largest(methods)
-    facts = Facts(
+def facts_of(networks: Networks, label: Array, cue: Array, steps: int) -> Facts:
+    """Of labels and cues [n] of the training set."""
+    return Facts(
         link=networks.link,
         form=networks.form,
-        label=train.label,
-        cell=train.cue * networks.num_classes + train.label,
+        label=label,
+        cell=cue * networks.num_classes + label,
         num_classes=networks.num_classes,
         num_cells=networks.num_cues * networks.num_classes,
         total_steps=steps,
     )
-    learners = [name for name in method.bias if name != "statistic"]
-    rules = [build_rule(each, options.hyper, facts) for each in methods]
+
+
+def make_ensemble(
+    methods: Sequence[Method],
+    which: Array | int,
+    hyper: Hyper,
+    networks: Networks,
+    facts: Facts,
+    frequencies: Callable[[], Array],
+    optimizers: Mapping[str, optax.GradientTransformation],
+) -> Ensemble:
+    """Of methods that `programs` puts together.
+
+    Args:
+        methods, which: as in `fit`.
+        hyper: what the methods leave open.
+        networks: what they are made of.
+        facts: about the training set.
+        frequencies: of the answers by cue [cues, classes], for a statistic.
+        optimizers: "base", and "bias" of every bias model.
+    """
+    method = _largest(methods)
+    rules = [build_rule(each, hyper, facts) for each in methods]
     if len(rules) == 1:
         rule = rules[0]
     else:
         rule = one_of(rules, jnp.asarray(which), [*method.bias, "base"])
     statistic = None
     if "statistic" in method.bias:
-        frequencies = cue_statistic(train, networks, options.smoothing)
-        statistic = as_scores(frequencies, link_of(method, networks.link))
-    schedule = make_schedule(options.optimizer, steps, learning_rate)
-    bias_steps = (
-        steps
-        if method.mode != "first"
-        else options.bias_epochs * (steps // options.epochs)
-    )
-    slow = make_schedule(options.bias_optimizer, bias_steps)
+        statistic = as_scores(frequencies(), link_of(method, networks.link))
+    names = [*(name for name in method.bias if name != "statistic"), "base"]
     members = {
         name: Member(
-            _model(name, method, networks), make_optimizer(options.bias_optimizer, slow)
+            _model(name, method, networks),
+            optimizers["base" if name == "base" else "bias"],
         )
-        for name in learners
+        for name in names
     }
-    members["base"] = Member(
-        _model("base", method, networks), make_optimizer(options.optimizer, schedule)
-    )
     return Ensemble(
         members,
         rule,
@@ -233,6 +243,19 @@ def make_ensemble(
         all_move=method.leak or method.accumulate,
         accumulate=method.accumulate,
     )
+
+
+def _optimizers(
+    method: Method, options: Fit, steps: int, learning_rate: Array | None
+) -> dict[str, optax.GradientTransformation]:
+    rate = make_schedule(options.optimizer, steps, learning_rate)
+    if method.mode == "first":
+        steps = options.bias_epochs * (steps // options.epochs)
+    bias_rate = make_schedule(options.bias_optimizer, steps)
+    return {
+        "base": make_optimizer(options.optimizer, rate),
+        "bias": make_optimizer(options.bias_optimizer, bias_rate),
+    }
 
 
 def _model(name: str, method: Method, networks: Networks) -> Model:

@@ -99,18 +99,24 @@ _QUESTIONS: dict[str, Method] = {
     "base": Method(),
     "question-only": Method(base="shortcut"),
     "d": Method("greedy", ("statistic",)),
-    "d-exact": Method("greedy", ("statistic",), form="exact"),
+    "d-relaxed": Method("greedy", ("statistic",), form="relaxed", probabilities=True),
     "q": Method("greedy", ("shortcut",), "iterative"),
-    "q-exact": Method("greedy", ("shortcut",), "iterative", form="exact"),
+    "q-relaxed": Method(
+        "greedy", ("shortcut",), "iterative", form="relaxed", probabilities=True
+    ),
     "q-softmax": Method("greedy", ("shortcut",), "iterative", form="softmax"),
     "q-tog": Method("greedy", ("shortcut",), "together"),
     "q-first": Method("greedy", ("shortcut",), "first"),
     "dq-iter": Method("greedy", ("statistic", "shortcut"), "iterative"),
     "dq-tog": Method("greedy", ("statistic", "shortcut"), "together"),
+    "q-released": Method(
+        "greedy", ("shortcut",), "together", form="relaxed", leak=True
+    ),
     "dq-iter-released": Method(
         "greedy",
         ("statistic", "shortcut"),
         "iterative",
+        form="relaxed",
         leak=True,
         accumulate=True,
         probabilities=True,
@@ -119,6 +125,7 @@ _QUESTIONS: dict[str, Method] = {
         "greedy",
         ("statistic", "shortcut"),
         "together",
+        form="relaxed",
         leak=True,
         probabilities=True,
     ),

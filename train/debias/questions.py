@@ -56,7 +56,7 @@ class Questions:
             num_classes=answers,
             num_cues=len(dataset.question_types),
             link="sigmoid",
-            form="relaxed",
+            form="exact",
         )
 
     def problem(self, dataset: vqa.VqaDataset) -> Problem:
