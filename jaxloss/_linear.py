@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Integer
 
 from jaxloss._checks import check_logits, describe
-from jaxloss._linear_blocks import Head, Plan, label_and_rivals, unit
+from jaxloss._linear_blocks import Head, Plan, label_and_rivals, unit_rows
 from jaxloss._log_odds import wide
 
 BUDGET = 32 * 2**20  # bytes for what lives while a block is worked on; see `block_size`
@@ -55,15 +55,15 @@ def linear_label_log_odds(
     - LDAM: `scale=s, label_offset=-s * margins`, mostly with `cosine=True`; CosFace
       likewise;
     - vector scaling: `scale=(counts / counts.max()) ** gamma, margin=tau * log_prior`;
-    - GALA: `**gala_margins(positive=..., negative=...)._asdict()`. Its sums need no pass
-      of their own: with a curve, $|\partial\ell/\partial u|$ is what an example adds
-      both to $\theta$ and to $\phi$ of its class.
+    - GALA: `**gala_margins(positive=..., negative=...)._asdict()`. Its sums need no
+      pass of their own: with a curve, $|\partial\ell/\partial u|$ is what an example
+      adds both to $\theta$ and to $\phi$ of its class.
 
     How strongly each class is pushed down by others' examples, `received` of
     `class_gradients`, is known in the backward pass alone. Hand in `tap=zeros(C)` and
     differentiate with respect to it: its "gradient" is
-    $\sum_{i: y_i \ne k} |\partial\ell/\partial z_{ik}|$, where $\ell$ is the scalar that
-    is differentiated; no matrix product is added.
+    $\sum_{i: y_i \ne k} |\partial\ell/\partial z_{ik}|$, where $\ell$ is the scalar
+    that is differentiated; no matrix product is added.
 
     Args:
         features: h, the input of the head.
@@ -219,16 +219,20 @@ def _head_parts(
     width, classes = kernel.shape
     shards = _shards(mesh, axes, labels.size, classes)
     size = check_block(block, labels.size // shards[0], width, classes // shards[1])
-    shift, scale, tap, offset = _wide_per_class(given, kernel)
+    head = head_of(
+        kernel,
+        bias=given.bias,
+        margin=given.margin,
+        scale=given.scale,
+        tap=given.tap,
+    )
     flat = labels.reshape(-1)
     valid = (flat >= 0) & (flat < classes)
     flat = jnp.where(valid, flat, 0).astype(jnp.int32)
-    rows = features.reshape(-1, width)
-    if cosine:
-        rows = unit(rows.astype(wide(rows.dtype)), axis=1).astype(rows.dtype)
+    rows = unit_rows(features.reshape(-1, width), cosine)
     try:
         label, rivals = label_and_rivals(
-            Plan(size, cosine, mesh, axes), rows, Head(kernel, scale, shift, tap), flat
+            Plan(size, cosine, mesh, axes), rows, head, flat
         )
     except TypeError as error:
         if "forward-mode" not in str(error):
@@ -237,7 +241,9 @@ def _head_parts(
             "the fused head has no forward-mode derivative (jvp, jacfwd, hessian): "
             "where the logits fit use label_log_odds(features @ kernel, labels)"
         ) from error
-    label = label if offset is None else label + jnp.take(offset, flat, mode="clip")
+    if given.label_offset is not None:
+        offset = _per_class("label_offset", given.label_offset, kernel)
+        label = label + jnp.take(offset, flat, mode="clip")
     # Selected away: neither of them hands a gradient on.
     label, rivals = (jnp.where(valid, part, jnp.nan) for part in (label, rivals))
     return _Parts(
@@ -277,25 +283,25 @@ def check_block(block: int | None, examples: int, width: int, classes: int) -> i
     return min(operator.index(size), classes)
 
 
-def check_shift(kernel: Array, **given: ArrayLike | None) -> Array | None:
-    """What is added to the logits of each class, `[classes]`, wide; None for nothing."""
+def head_of(
+    kernel: Array,
+    *,
+    bias: ArrayLike | None = None,
+    margin: ArrayLike | None = None,
+    scale: ArrayLike | None = None,
+    tap: ArrayLike | None = None,
+) -> Head:
     shift = None
-    for name, values in given.items():
+    for name, values in (("bias", bias), ("margin", margin)):
         if values is not None:
             values = _per_class(name, values, kernel)
             shift = values if shift is None else shift + values
-    return shift
-
-
-def _wide_per_class(given: _PerClass, kernel: Array):
-    shift = check_shift(kernel, bias=given.bias, margin=given.margin)
-    scale = given.scale
     if scale is not None and jnp.ndim(scale) == 0:
         scale = jnp.broadcast_to(jnp.asarray(scale), kernel.shape[1:])
-    rest = {"scale": scale, "tap": given.tap, "label_offset": given.label_offset}
-    return shift, *(
-        None if values is None else _per_class(name, values, kernel)
-        for name, values in rest.items()
+    if scale is not None:
+        scale = _per_class("scale", scale, kernel)
+    return Head(
+        kernel, scale, shift, None if tap is None else _per_class("tap", tap, kernel)
     )
 
 

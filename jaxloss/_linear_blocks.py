@@ -4,7 +4,7 @@ Forward keeps a running maximum and a running sum for each example; backward mak
 logits once more and writes each part of the kernel's gradient once. That is four matrix
 products against the three of materialised logits, and no `[N, C]`.
 
-A kernel for an accelerator would replace `_block` and what stands around it in `add`.
+A kernel for an accelerator would replace `block_logits` and the `add`s around it.
 """
 
 import dataclasses
@@ -103,7 +103,7 @@ def _sums(plan: Plan, first: Any, features: Array, head: Head, labels: Array):
 
     def add(state, begin, part):
         top, total = state
-        z, _ = _block(plan, features, part)
+        z, _ = block_logits(plan, features, part)
         z = jnp.where(_hot(own, begin, z), -jnp.inf, z)
         higher = jnp.maximum(top, jnp.max(z, axis=1))
         base = _finite(higher)
@@ -111,7 +111,7 @@ def _sums(plan: Plan, first: Any, features: Array, head: Head, labels: Array):
         return higher, total + jnp.sum(jnp.exp(z - base[:, None]), axis=1)
 
     start = jnp.full_like(label, -jnp.inf), jnp.zeros_like(label)
-    top, total = _each_block(plan, head, start, add)
+    top, total = each_block(plan, head, start, add)
     if plan.mesh is not None:
         higher = jax.lax.pmax(top, plan.axes[1])
         total = total * jnp.exp(top - _finite(higher))
@@ -128,14 +128,14 @@ def _gradients(plan, first, features, head, labels, rivals, of_label, of_rivals)
 
     def add(state, begin, part):
         d_features, d_head = state
-        z, pull = _block(plan, features, part)
+        z, pull = block_logits(plan, features, part)
         hot = _hot(own, begin, z)
-        # Not exp of the label's: that may overflow, and 0 * inf is NaN.
-        exps = jnp.exp(jnp.where(hot, -jnp.inf, z - base))
+        exps = jnp.exp(z - base)  # the label's may overflow: selected away
         grads = jnp.where(hot, of_label, of_rivals * exps)
         added, d_part = pull(grads)
         if part.tap is not None:
-            d_part = d_part._replace(tap=jnp.sum(jnp.abs(of_rivals) * exps, axis=0))
+            received = jnp.where(hot, 0, jnp.abs(of_rivals) * exps)
+            d_part = d_part._replace(tap=jnp.sum(received, axis=0))
         d_head = jax.tree.map(
             lambda whole, new: jax.lax.dynamic_update_slice_in_dim(
                 whole, new.astype(whole.dtype), begin, whole.ndim - 1
@@ -146,7 +146,7 @@ def _gradients(plan, first, features, head, labels, rivals, of_label, of_rivals)
         return d_features + added, d_head
 
     start = jnp.zeros(features.shape, base.dtype), jax.tree.map(jnp.zeros_like, head)
-    d_features, d_head = _each_block(plan, head, start, add)
+    d_features, d_head = each_block(plan, head, start, add)
     if plan.mesh is not None:
         of_examples, of_classes = plan.axes
         d_features = jax.lax.psum(d_features, of_classes)
@@ -155,7 +155,7 @@ def _gradients(plan, first, features, head, labels, rivals, of_label, of_rivals)
     return d_features.astype(features.dtype), d_head
 
 
-def _each_block(plan: Plan, head: Head, state: Any, add: Callable) -> Any:
+def each_block(plan: Plan, head: Head, state: Any, add: Callable) -> Any:
     """`add(state, begin, part of the head)` over all classes; the last, smaller block
     stands outside the loop: no padded kernel, and no class twice."""
     classes = head.kernel.shape[1]
@@ -175,7 +175,7 @@ def _each_block(plan: Plan, head: Head, state: Any, add: Callable) -> Any:
     return state
 
 
-def _block(plan: Plan, features: Array, part: Head) -> tuple[Array, Callable]:
+def block_logits(plan: Plan, features: Array, part: Head) -> tuple[Array, Callable]:
     """Logits `[N, block]`, and their pull-back to the features (wide) and the part."""
     wide = jnp.promote_types(part.kernel.dtype, jnp.float32)
     columns, pull_columns = jax.vjp(
@@ -201,15 +201,22 @@ def _columns(cosine: bool, kernel: Array, scale: Array | None) -> Array:
     Of a block at a time: there is no normalised copy of the whole kernel.
     """
     columns = kernel.astype(jnp.promote_types(kernel.dtype, jnp.float32))
-    columns = unit(columns, axis=0) if cosine else columns
+    columns = _unit(columns, axis=0) if cosine else columns
     columns = columns if scale is None else columns * scale[None]
     return columns.astype(kernel.dtype)
 
 
-def unit(x: Array, axis: int) -> Array:
+def _unit(x: Array, axis: int) -> Array:
     """Of length 1; zeros stay zeros, without a gradient."""
     square = jnp.sum(x * x, axis=axis, keepdims=True)
     return x * jnp.where(square > 0, jax.lax.rsqrt(jnp.where(square > 0, square, 1)), 0)
+
+
+def unit_rows(features: Array, cosine: bool) -> Array:
+    if not cosine:
+        return features
+    wide = features.astype(jnp.promote_types(features.dtype, jnp.float32))
+    return _unit(wide, axis=1).astype(features.dtype)
 
 
 def _hot(own: Array, begin: Any, z: Array) -> Array:
