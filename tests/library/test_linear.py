@@ -3,7 +3,11 @@
 # numpy arrays are as good as the jax ones in the annotations.
 # pyright: reportArgumentType=false
 
+import os
+import pathlib
 import re
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +21,7 @@ from tests.library.golden import load
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
+ROOT = pathlib.Path(__file__).parents[2]
 N, D, C = 9, 4, 23
 random = np.random.default_rng(0)
 H, W = random.normal(size=(N, D)), 3 * random.normal(size=(D, C))
@@ -127,6 +132,19 @@ def test_golden_curves_through_an_identity_kernel(name):
             assert np.max(error) <= 1e-9
 
 
+@pytest.mark.parametrize("name", CURVES)
+def test_curves_through_any_kernel(name):
+    hyper = {"q": 0.6, "gamma": 1.5, "log_end": 0.75, "eps": 0.5, "order": 3}
+
+    def of(log_odds):
+        return lambda *inputs: jnp.sum(CURVES[name](log_odds(*inputs), hyper))
+
+    def blocked(*inputs):
+        return fused(*inputs, block=7)
+
+    close(*[jax.value_and_grad(of(f), range(4))(*INPUTS) for f in (blocked, composed)])
+
+
 @pytest.mark.parametrize("name", ["logit_adjustment", "gala_static"])
 def test_golden_shifts_through_an_identity_kernel(name):
     losses = {"logit_adjustment": "logit_adjustment_loss", "gala_static": "gala_paper"}
@@ -232,8 +250,15 @@ def test_transformations():
 
 
 def test_forward_mode_is_refused():
+    def f(h):
+        return fused(h, W, BIAS, MARGIN)
+
+    for mode in (lambda h: jax.jvp(f, (h,), (h,)), jax.jacfwd(f)):
+        with pytest.raises(TypeError, match=r"label_log_odds\(features @ kernel"):
+            mode(H)
+    # Inside of `jit` JAX finds out later, and says so in its own words.
     with pytest.raises(TypeError, match="forward-mode"):
-        jax.jvp(lambda h: fused(h, W, BIAS, MARGIN), (H,), (H,))
+        jax.jvp(jax.jit(f), (H,), (H,))
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
@@ -256,6 +281,18 @@ def test_half_precision_is_summed_in_float32(dtype):
         assert grad.dtype == dtype
         error = np.abs(grad.astype(np.float32) - full)
         assert np.max(error) <= 4 * float(jnp.finfo(dtype).eps) * np.max(np.abs(full))
+
+
+def test_many_examples_of_a_class_are_summed_in_float32():
+    """In bfloat16 a sum would stop growing after 256 of them."""
+    n = 4096
+    h, w = jnp.ones((n, 1), jnp.bfloat16), jnp.zeros((1, 2), jnp.bfloat16)
+
+    def loss(w):
+        u = jaxloss.linear_label_log_odds(h, w, np.zeros(n, int), block=1)
+        return jnp.sum(curves.cross_entropy(u.astype(np.float32)))
+
+    assert np.array_equal(jax.grad(loss)(w), [[-n / 2, n / 2]])
 
 
 def test_no_array_of_all_logits():
@@ -284,13 +321,47 @@ def test_no_array_of_all_logits():
     assert memory.temp_size_in_bytes < 33 * 2**20 < 4 * n * classes
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_resident_memory():
+    """Of a fresh process, beyond inputs and outputs."""
+    program = """
+import pathlib, jax, jax.numpy as jnp, jaxloss
+n, d, classes = 1024, 16, 100_000  # 410 MB of logits
+h, w = jnp.ones((n, d)), jnp.ones((d, classes))
+labels = jnp.arange(n) * 97
+def loss(h, w):
+    u = jaxloss.linear_label_log_odds(h, w, labels)
+    return jnp.mean(jaxloss.curves.cross_entropy(u))
+step = jax.jit(jax.value_and_grad(loss, (0, 1))).lower(h, w).compile()
+def status(key):
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(x.split()[1]) for x in lines if x.startswith(key)) * 1024
+before = status("VmRSS")
+jax.block_until_ready(step(h, w))
+print(status("VmHWM") - before - 4 * d * (n + classes))
+"""
+    # Without what pytest and the other tests have set: a user's process.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+    assert int(found.stdout) < 100 * 2**20
+
+
 def test_block_size():
     budget = 10**6
     for n, d, classes in ((64, 32, 10**6), (10_000, 128, 10**6), (10**9, 1, 10)):
         size = jaxloss.block_size(n, d, classes, budget=budget)
         assert 1 <= size <= classes
-        assert size == 1 or size * 8 * (n + d) <= budget < (size + 1) * 8 * (n + d)
+        assert size == 1 or size * 8 * (n + d) <= budget < (size + 17) * 8 * (n + d)
     assert jaxloss.block_size(0, 1, 7) == 7
+    assert jaxloss.block_size(768, 256, 10**6) % 512  # would be 4096
 
 
 @pytest.mark.parametrize(
@@ -303,6 +374,9 @@ def test_block_size():
         ({"labels": LABELS[:, None]}, ValueError, "labels must have the shape"),
         ({"bias": BIAS[:3]}, ValueError, "bias must have shape"),
         ({"margin": MARGIN[None]}, ValueError, "margin must have shape"),
+        ({"scale": BIAS[:3]}, ValueError, "scale must have shape"),
+        ({"label_offset": BIAS[:3]}, ValueError, "label_offset must have shape"),
+        ({"tap": BIAS[:3]}, ValueError, "tap must have shape"),
         ({"block": 0}, ValueError, "block must be at least 1"),
         ({"block": 2.5}, TypeError, "integer"),
     ],
