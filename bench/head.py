@@ -63,7 +63,7 @@ def measure(way: str, shape: tuple[int, int, int], calls: int) -> dict[str, Any]
     call, temporary, checks = prepare(way, shape, inputs)
     del inputs
     before = _reset_peak()
-    seconds = []
+    seconds, result = [], None
     for _ in range(calls + 1):
         start = time.perf_counter()
         result = call()
@@ -189,13 +189,15 @@ def measure_curves(shape: tuple[int, int, int], seconds: float) -> dict[str, flo
     compiled = {
         name: jax.jit(step).lower(*args).compile() for name, step in steps.items()
     }
-    calls = {
-        name: lambda step=step: jax.block_until_ready(step(*args))
-        for name, step in compiled.items()
-    }
     state = objective.init()
     with_sums = jax.jit(gala).lower(*args, state).compile()
-    calls["GALA with its sums"] = lambda: jax.block_until_ready(with_sums(*args, state))
+    calls: dict[str, Callable[[], Any]] = {
+        **{
+            name: lambda step=step: jax.block_until_ready(step(*args))
+            for name, step in compiled.items()
+        },
+        "GALA with its sums": lambda: jax.block_until_ready(with_sums(*args, state)),
+    }
     times = alternate(calls, seconds)
     base = times["cross-entropy"]
     return {name: float(np.median(t / base)) for name, t in times.items()}

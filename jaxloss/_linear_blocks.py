@@ -71,10 +71,9 @@ def _over_mesh(plan: Plan, function: Callable, args: tuple, outs: tuple) -> Any:
     specs = {"n": P(of_examples), "c": P(of_classes), "k": P(None, of_classes)}
 
     def spec(argument):
-        if isinstance(argument, Head):
-            rest = [None if part is None else specs["c"] for part in argument[1:]]
-            return Head(specs["k"], *rest)
-        return specs["n"]
+        if not isinstance(argument, Head):
+            return specs["n"]
+        return jax.tree.map(lambda x: specs["k" if x.ndim == 2 else "c"], argument)
 
     head = spec(next(a for a in args if isinstance(a, Head)))
 

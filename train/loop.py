@@ -274,7 +274,7 @@ def _summarise(
     """Measures the last and the best parameters on every split."""
     state = progress.state
     fused = dataset.num_classes > command.fit.fused_above
-    predict = training.outcomes if fused else training.logits
+    predict: Callable[..., Any] = training.outcomes if fused else training.logits
     found = {
         "last": predict(state.params, state.stats),
         "best": predict(progress.best_params, progress.best_stats),

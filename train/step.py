@@ -70,6 +70,7 @@ def train_step(
         losses = objective.loss(state.objective, logits, batch.label, batch.index)
         return jnp.mean(losses), stats
 
+    found: Any
     if fused:
         found = head.value_grad_and_signals(model, objective, state, batch)
     else:

@@ -3,6 +3,8 @@
 # numpy arrays are as good as the jax ones in the annotations.
 # pyright: reportArgumentType=false
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -150,6 +152,7 @@ def test_gala_runs_along_without_logits(variant):
     curve = objective.curve
     assert curve is not None
     with_logits = without = objective.init()
+    signals = None
     for i in range(3):
         w = W + 0.3 * i
 
@@ -164,13 +167,15 @@ def test_gala_runs_along_without_logits(variant):
         expected, grads = jax.value_and_grad(losses)(H @ w)
         (found, u), slopes = jax.value_and_grad(of_head, has_aux=True)(jnp.zeros(N))
         close(found, expected)
-        signals = jaxloss.Signals(H @ w, LABELS, grads)
-        with_logits = objective.update(with_logits, signals)
-        without = objective.update(without, jaxloss.HeadSignals(LABELS, u, slopes))
+        with_logits = objective.update(
+            with_logits, jaxloss.Signals(H @ w, LABELS, grads)
+        )
+        signals = jaxloss.HeadSignals(LABELS, u, slopes)
+        without = objective.update(without, signals)
         close(without, with_logits)
     full = jaxloss.gala_objective(C, full=True)
     with pytest.raises(ValueError, match="every logit"):
-        full.update(full.init(), jaxloss.HeadSignals(LABELS, u, slopes))
+        full.update(full.init(), signals)
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (2, 4), (4, 2)])
@@ -199,7 +204,8 @@ def test_sharded_is_the_same(shape):
         return jnp.sum(jnp.where(labels >= 0, losses, 0)), u
 
     def run(mesh, *inputs):
-        step = jax.value_and_grad(lambda *x: loss(*x, mesh), range(5), has_aux=True)
+        bound = functools.partial(loss, mesh=mesh)
+        step = jax.value_and_grad(bound, range(5), has_aux=True)
         return jax.jit(step)(*inputs)
 
     by_class = Sharding(mesh, P("model"))
