@@ -9,7 +9,8 @@ from bench import head, report
 _INTRODUCTION = """\
 Cross-entropy from the classifier head: value, gradient of the features and of the
 kernel, float32, (examples, features, classes). Each way runs in processes of its own,
-in turns; times are medians over all calls but the first of each. **temporary** is what
+in turns; times are processor seconds on one core, medians over all calls but the first
+of each. **temporary** is what
 the compiled program asks for beyond inputs and outputs; **growth** is the peak resident
 memory beyond what was resident before the first call, outputs included (PyTorch has no
 other number). **roofline** is the four matrix products of two passes over the classes
