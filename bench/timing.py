@@ -31,9 +31,7 @@ def alternate(
     return {name: np.array(values) for name, values in times.items()}
 
 
-def _timed(
-    call: Callable[[], Any], repeats: int, clock: Callable[[], float]
-) -> float:
+def _timed(call: Callable[[], Any], repeats: int, clock: Callable[[], float]) -> float:
     start = clock()
     for _ in range(repeats):
         call()

@@ -90,6 +90,11 @@ from jaxloss._debias import (
     general_greedy_debias as general_greedy_debias,
     curriculum_weight as curriculum_weight,
 )
+from jaxloss._ensemble import greedy_ensemble as greedy_ensemble
+from jaxloss._reweight import (
+    group_dro as group_dro,
+    relative_difficulty as relative_difficulty,
+)
 from jaxloss._bias_models import (
     bias_product as bias_product,
     learned_mixin as learned_mixin,
@@ -101,8 +106,8 @@ from jaxloss._bias_models import (
 from jaxloss._linear import (
     linear_label_log_odds as linear_label_log_odds,
     linear_log_odds_and_normalizer as linear_log_odds_and_normalizer,
-    block_size as block_size,
 )
+from jaxloss._linear_inputs import block_size as block_size
 from jaxloss._linear_top_k import linear_top_k as linear_top_k
 
 # Gradients that are not the loss's own

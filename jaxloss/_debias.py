@@ -22,6 +22,7 @@ from jaxloss._checks import (
     check_range,
     unknown,
 )
+from jaxloss._exact import sigmoid
 from jaxloss._log_odds import apply_curve, log_softmax, soft_cross_entropy, wide
 from jaxloss._sigmoid import sigmoid_cross_entropy
 
@@ -61,19 +62,24 @@ def greedy_pseudo_labels(
     Array([0.5, 0. ], dtype=float32)
     """
     bias_logits, targets = check_logits_targets(bias_logits, targets)
+    labels = pseudo_labels(targets, bias_logits, form)
+    return jax.lax.stop_gradient(labels.astype(bias_logits.dtype))
+
+
+def pseudo_labels(targets: Array, bias_logits: Array, form: Form) -> Array:
+    """`greedy_pseudo_labels`, wide, and not held constant."""
     t = targets.astype(wide(targets.dtype))
-    b = jax.lax.stop_gradient(bias_logits).astype(wide(bias_logits.dtype))
+    b = bias_logits.astype(wide(bias_logits.dtype))
     match form:
         # t - sigmoid(u), without cancellation for t = 1 and a bias model that is sure
         case "exact":
-            labels = jnp.clip((t - 1) + jax.nn.sigmoid(-b), 0, 1)
+            return jnp.clip((t - 1) + sigmoid(-b), 0, 1)
         case "relaxed":
-            labels = 2 * t * jax.nn.sigmoid(-2 * t * b)
+            return 2 * t * sigmoid(-2 * t * b)
         case "softmax":
-            labels = jnp.clip((t - 1) + jax.nn.sigmoid(-log_softmax(b)[1]), 0, 1)
+            return jnp.clip((t - 1) + sigmoid(-log_softmax(b)[1]), 0, 1)
         case _:
             unknown("form", form, Form)
-    return jax.lax.stop_gradient(labels.astype(bias_logits.dtype))
 
 
 def greedy_gradient(

@@ -8,7 +8,6 @@ costs what plain cross-entropy costs:
     losses = curves.generalized_cross_entropy(u, q=0.7)
 """
 
-import operator
 from typing import NamedTuple
 
 import jax
@@ -17,11 +16,15 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float, Integer
 
-from jaxloss._checks import check_logits, describe
-from jaxloss._linear_blocks import Head, Plan, label_and_rivals, unit_rows
-from jaxloss._log_odds import wide
-
-BUDGET = 32 * 2**20  # bytes for what lives while a block is worked on; see `block_size`
+from jaxloss._linear_blocks import Plan, label_and_rivals, unit_rows
+from jaxloss._linear_inputs import (
+    check_block,
+    check_features_kernel,
+    check_labels,
+    head_of,
+    per_class,
+    shards,
+)
 
 
 def linear_label_log_odds(
@@ -167,29 +170,6 @@ def linear_log_odds_and_normalizer(
     return u, jnp.logaddexp(parts.label, parts.rivals).astype(parts.dtype)
 
 
-def block_size(
-    examples: int, features: int, classes: int, *, budget: int = BUDGET
-) -> int:
-    """How many classes at a time, so that a block fits into `budget` bytes.
-
-    For each of its classes a block holds two float32 numbers per example (logit and its
-    gradient) and two per feature (a part of the kernel and of its gradient). Multiples
-    of 512 are avoided: rows that are a multiple of 2 kB apart fall into the same few
-    lines of a CPU's cache, and a matrix product over them takes twice the time.
-
-    Args:
-        examples: N, of the batch.
-        features: D.
-        classes: C.
-        budget: bytes; the inputs, the outputs and two `[N, D]` arrays come on top.
-
-    >>> block_size(2048, 256, 32_000)
-    1820
-    """
-    size = max(1, min(classes, budget // (8 * (max(examples, 1) + features))))
-    return size - 16 if size % 512 == 0 and size < classes else size
-
-
 class _PerClass(NamedTuple):
     bias: ArrayLike | None
     margin: ArrayLike | None
@@ -215,10 +195,10 @@ def _head_parts(
     axes: tuple[str | None, str],
 ) -> _Parts:
     features, kernel = check_features_kernel(features, kernel)
-    labels = _check_labels(labels, features)
+    labels = check_labels(labels, features)
     width, classes = kernel.shape
-    shards = _shards(mesh, axes, labels.size, classes)
-    size = check_block(block, labels.size // shards[0], width, classes // shards[1])
+    parts = shards(mesh, axes, labels.size, classes)
+    size = check_block(block, labels.size // parts[0], width, classes // parts[1])
     head = head_of(
         kernel,
         bias=given.bias,
@@ -242,98 +222,10 @@ def _head_parts(
             "where the logits fit use label_log_odds(features @ kernel, labels)"
         ) from error
     if given.label_offset is not None:
-        offset = _per_class("label_offset", given.label_offset, kernel)
+        offset = per_class("label_offset", given.label_offset, kernel)
         label = label + jnp.take(offset, flat, mode="clip")
     # Selected away: neither of them hands a gradient on.
     label, rivals = (jnp.where(valid, part, jnp.nan) for part in (label, rivals))
     return _Parts(
         label.reshape(labels.shape), rivals.reshape(labels.shape), features.dtype
     )
-
-
-def check_features_kernel(
-    features: ArrayLike, kernel: ArrayLike
-) -> tuple[Array, Array]:
-    features = check_logits(features, "features")
-    kernel = check_logits(kernel, "kernel")
-    if kernel.ndim != 2 or kernel.shape[0] != features.shape[-1]:
-        raise ValueError(
-            f"kernel must be [features, classes], {features.shape[-1]} features for "
-            f"features {describe(features)}, got {describe(kernel)}"
-        )
-    return features, kernel
-
-
-def _check_labels(labels: ArrayLike, features: Array) -> Array:
-    labels = jnp.asarray(labels)
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise TypeError(f"labels must be integer class ids, got {describe(labels)}")
-    if labels.shape != features.shape[:-1]:
-        raise ValueError(
-            f"labels must have the shape of features without its last axis: got labels "
-            f"{describe(labels)} for features {describe(features)}"
-        )
-    return labels.astype(jnp.int32) if labels.dtype.itemsize < 4 else labels
-
-
-def check_block(block: int | None, examples: int, width: int, classes: int) -> int:
-    size = block_size(examples, width, classes) if block is None else block
-    if operator.index(size) < 1:
-        raise ValueError(f"block must be at least 1, got {block}")
-    return min(operator.index(size), classes)
-
-
-def head_of(
-    kernel: Array,
-    *,
-    bias: ArrayLike | None = None,
-    margin: ArrayLike | None = None,
-    scale: ArrayLike | None = None,
-    tap: ArrayLike | None = None,
-) -> Head:
-    shift = None
-    for name, values in (("bias", bias), ("margin", margin)):
-        if values is not None:
-            values = _per_class(name, values, kernel)
-            shift = values if shift is None else shift + values
-    if scale is not None and jnp.ndim(scale) == 0:
-        scale = jnp.broadcast_to(jnp.asarray(scale), kernel.shape[1:])
-    if scale is not None:
-        scale = _per_class("scale", scale, kernel)
-    return Head(
-        kernel, scale, shift, None if tap is None else _per_class("tap", tap, kernel)
-    )
-
-
-def _per_class(name: str, values: ArrayLike, kernel: Array) -> Array:
-    values = jnp.asarray(values)
-    if values.shape != kernel.shape[1:]:
-        raise ValueError(
-            f"{name} must have shape {kernel.shape[1:]} for kernel {describe(kernel)}, "
-            f"got {describe(values)}"
-        )
-    return values.astype(wide(kernel.dtype))
-
-
-def _shards(
-    mesh: jax.sharding.Mesh | None,
-    axes: tuple[str | None, str],
-    examples: int,
-    classes: int,
-) -> tuple[int, int]:
-    """Into how many parts examples and classes are cut."""
-    if mesh is None:
-        return 1, 1
-    parts = []
-    for what, name, size in zip(
-        ("examples", "classes"), axes, (examples, classes), strict=True
-    ):
-        if name is not None and name not in mesh.shape:
-            raise ValueError(f"the mesh has no axis {name!r}, only {mesh.axis_names}")
-        parts.append(1 if name is None else mesh.shape[name])
-        if size % parts[-1]:
-            raise ValueError(
-                f"{size} {what} do not divide into the {parts[-1]} parts of mesh axis "
-                f"{name!r}: pad them (labels -1, margin -inf), or choose other axes"
-            )
-    return parts[0], parts[1]

@@ -8,8 +8,8 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float, Integer
 
-from jaxloss._linear import check_block, check_features_kernel, head_of
 from jaxloss._linear_blocks import Plan, block_logits, each_block, unit_rows
+from jaxloss._linear_inputs import check_block, check_features_kernel, head_of
 
 
 def linear_top_k(

@@ -123,7 +123,7 @@ def _loss(loss: config.Stateless, counts: jax.Array):
     classes = len(counts)
     # The labels that would have these counts: all that a loss without state asks for.
     labels = jnp.asarray(np.repeat(np.arange(classes), counts))
-    facts = Facts(labels, jnp.zeros_like(labels), classes, 1, 1, None)
+    facts = Facts(labels, classes, total_steps=1)
     objective = build_objective(loss, facts)
     return lambda z, y: objective.loss(objective.init(), z, y, None)
 

@@ -34,6 +34,10 @@ def main(argv: Sequence[str]) -> int:
             case Compare():
                 from train import compare
 
+                if command.preset is not None:
+                    from train.debias import compare as debias
+
+                    return debias.run(command, argv)
                 return compare.run(command, argv)
             case Demo():
                 from train import demo

@@ -7,6 +7,7 @@ from typing import Literal
 import tyro
 
 from train import config, data
+from train.debias.methods import Hyper
 
 LossName = Literal[
     "cross-entropy",
@@ -20,11 +21,10 @@ LossName = Literal[
     "generalized-cross-entropy",
     "truncated-gce",
     "encouraging",
-    "greedy-ensemble",
-    "general-greedy",
-    "group-weighted",
 ]
 
+
+PresetName = Literal["coloured_digits_debias", "biased_mnist_debias", "vqa_debias"]
 
 ProbeName = Literal[
     "all",
@@ -96,21 +96,31 @@ class Compare:
 
     `python -m train compare --losses cross-entropy gala long-tail --imbalance 100`
 
-    The losses take their defaults.
+    The losses take their defaults. A preset compares ways to keep a model from a
+    shortcut instead, most of which train a bias model as well:
+
+    `python -m train compare --preset coloured_digits_debias --methods erm gge ggd`
     """
 
+    preset: PresetName | None = None
+    """A comparison of methods against a shortcut, instead of losses."""
+    methods: tuple[str, ...] = ()
+    """Of the preset; all when unset, and a wrong name lists them."""
     losses: tuple[LossName, ...] = ("cross-entropy", "logit-adjusted", "gala")
     """Names of losses; differences are to the first."""
     seeds: int = 5
     """Trainings of each loss at each learning rate, at least 2."""
     learning_rates: tuple[float, ...] = (0.03, 0.1, 0.3)
-    """At the peak; the best for each loss on validation, after the last epoch."""
+    """At the peak; the best for each loss on validation, after the last epoch. With a
+    preset its own when unset, and the best for its first method."""
     source: data.Source = data.Digits()
     """Data set."""
     corruption: data.Corruption = data.LongTail()
     """What is wrong with the data."""
     fit: SweptFit = SweptFit()
     """Model and training."""
+    hyper: Hyper = Hyper()
+    """With a preset: what its methods leave open."""
     out: pathlib.Path | None = None
     """New or empty folder; runs/<time>-compare-<corruption> when unset."""
     data_dir: str | None = None

@@ -11,6 +11,7 @@ import numpy as np
 from jaxloss import metrics
 from train import config, data
 from train.commands import Compare, task_of
+from train.debias.methods import Hyper
 from train.report import comparison
 from train.report.statistics import Row
 from train.report.text import describe
@@ -27,7 +28,7 @@ _METRICS = {
 def run(command: Compare, argv: Sequence[str]) -> int:
     task = task_of(command)
     losses = {name: _LOSSES[name]() for name in command.losses}
-    _check(command, task, losses)
+    _check(command, losses)
     corruption = config.name_of(task.corruption)
     path = new_path(command.out, "compare", corruption)
     # Also prepares the data, before two threads would.
@@ -56,11 +57,11 @@ def run(command: Compare, argv: Sequence[str]) -> int:
     return 0
 
 
-def _check(
-    command: Compare, task: config.Task, losses: Mapping[str, config.Loss]
-) -> None:
+def _check(command: Compare, losses: Mapping[str, config.Loss]) -> None:
     if len(losses) < len(command.losses) or not losses:
         raise ValueError(f"losses must differ, got {' '.join(command.losses)}")
+    if command.methods or command.hyper != Hyper():
+        raise ValueError("methods and what they leave open belong to a --preset")
     if command.seeds < 2:
         raise ValueError(f"an interval needs 2 seeds at least, got {command.seeds}")
     if not command.learning_rates:
@@ -68,8 +69,7 @@ def _check(
     for rate in command.learning_rates:
         optimizer = dataclasses.replace(command.fit.optimizer, learning_rate=rate)
         fit = dataclasses.replace(command.fit, optimizer=optimizer)
-        for loss in losses.values():
-            config.check(task, loss, fit)
+        config.check(fit)
 
 
 def _sweeps(

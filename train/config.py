@@ -117,29 +117,6 @@ class Encouraging:
     """Probability, in (0, 1], from which the bonus goes on along its tangent."""
 
 
-@dataclasses.dataclass(frozen=True)
-class GreedyEnsemble:
-    """Greedy gradient ensemble (GGE): fits what a colour-only model leaves over."""
-
-    form: Literal["exact", "relaxed", "softmax"] = "softmax"
-    """Of the pseudo-labels; exact and relaxed train with sigmoids."""
-
-
-@dataclasses.dataclass(frozen=True)
-class GeneralGreedy:
-    """General greedy de-bias (GGD): from cross-entropy to GGE over the epochs."""
-
-    offset: float = 1 / 6
-    """Head start of the curriculum, as a share of the epochs."""
-
-
-@dataclasses.dataclass(frozen=True)
-class GroupWeighted:
-    """Oracle: cross-entropy with weight 1 / size of the example's (class, group)."""
-
-
-NeedsGroups = GreedyEnsemble | GeneralGreedy | GroupWeighted
-
 # What an analysis of saved logits can look at: losses of logits and labels alone.
 Stateless = (
     CrossEntropy
@@ -162,7 +139,6 @@ Loss = (
     | GeneralizedCrossEntropy
     | TruncatedGce
     | Encouraging
-    | NeedsGroups
 )
 
 
@@ -222,16 +198,8 @@ def kebab(choice: type) -> str:
     return re.sub("(?<!^)([A-Z])", r"-\1", choice.__name__).lower()
 
 
-def check(task: Task, loss: Loss, options: Fit) -> None:
+def check(options: Fit) -> None:
     """Raises when a choice does not make sense, before anything is read or trained."""
-    if isinstance(loss, NeedsGroups) and not isinstance(
-        task.corruption, data.ColouredBackground
-    ):
-        raise ValueError(
-            f"{name_of(loss)} needs to know a shortcut, and {name_of(task.corruption)} "
-            f"data have none: add `{kebab(data.ColouredBackground)}`, or choose "
-            "another loss"
-        )
     for name, value in (("epochs", options.epochs), ("batch size", options.batch_size)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")

@@ -1,12 +1,11 @@
 """`python -m train demo`: four experiments on real digits, in about two minutes."""
 
-import dataclasses
 import functools
 import itertools
 import json
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 from matplotlib.figure import Figure
@@ -15,10 +14,10 @@ from matplotlib.style import context
 from train import data
 from train.commands import Demo
 from train.experiments import encouraging, label_noise, long_tail, shortcut
-from train.experiments.panel import Experiment, Job, Panel
+from train.experiments.panel import Experiment, Panel
 from train.report import figures
 from train.report.table import render
-from train.sweep import Sweep, sweep, two_at_a_time
+from train.sweep import Sweep, two_at_a_time
 
 EXPERIMENTS = (
     long_tail.EXPERIMENT,
@@ -40,7 +39,11 @@ def main(options: Demo, experiments: Sequence[Experiment] = EXPERIMENTS) -> None
     )
     total = sum(job.trainings for each in experiments for job in each.jobs)
     panels: list[Panel] = []
-    calls = [_call(job, options.data_dir) for each in experiments for job in each.jobs]
+    calls = [
+        functools.partial(job.sweep, options.data_dir)
+        for each in experiments
+        for job in each.jobs
+    ]
     try:
         with two_at_a_time(calls, total) as futures:
             coming = iter(futures)
@@ -57,13 +60,6 @@ def main(options: Demo, experiments: Sequence[Experiment] = EXPERIMENTS) -> None
     print(
         f"\nFigures and numbers: {options.out} ({total} trainings on "
         f"{jax.default_backend()} in {seconds:.0f} s)"
-    )
-
-
-def _call(job: Job, data_dir: str | None) -> Callable[..., dict[str, Sweep]]:
-    task = dataclasses.replace(job.task, source=data.Digits(data_dir))
-    return functools.partial(
-        sweep, task, job.losses, job.options, job.learning_rates, job.seeds
     )
 
 

@@ -57,7 +57,7 @@ def fit(
         key: of everything random.
         learning_rate: in place of that of the options; may be traced.
     """
-    trainer = make_trainer(loss, options, dataset, key, learning_rate)
+    trainer = make_trainer(loss, options, dataset, learning_rate)
     train = as_batch(dataset.train)
     progress = start(trainer, jax.random.fold_in(key, 0))
 
@@ -77,7 +77,6 @@ def make_trainer(
     loss: config.Loss | OneOf,
     options: config.Fit,
     dataset: data.Dataset,
-    key: Array,
     learning_rate: Array | None = None,
     watch: probes.Watch = probes.NOTHING,
 ) -> Trainer:
@@ -86,11 +85,8 @@ def make_trainer(
     steps = total_steps(options, len(train.label))
     facts = Facts(
         labels=jnp.asarray(train.label),
-        groups=jnp.asarray(train.group),
         num_classes=dataset.num_classes,
-        num_groups=dataset.num_classes,
         total_steps=steps,
-        bias_logits=_bias_logits(loss, dataset, jax.random.fold_in(key, 1)),
     )
     schedule = make_schedule(options.optimizer, steps, learning_rate)
     optimizer = make_optimizer(options.optimizer, schedule)
@@ -233,43 +229,3 @@ def splits(dataset: data.Dataset) -> Mapping[str, data.Split]:
 def as_batch(split: data.Split) -> Batch:
     index = jnp.arange(len(split.label))
     return Batch(jnp.asarray(split.image), jnp.asarray(split.label), index)
-
-
-def _bias_logits(
-    loss: config.Loss | OneOf, dataset: data.Dataset, key: Array
-) -> Array | None:
-    needed = is_any(loss, config.GreedyEnsemble | config.GeneralGreedy)
-    if needed is False:
-        return None
-    shape = len(dataset.train.label), dataset.num_classes
-    return jax.lax.cond(
-        needed, lambda: fit_colour_model(dataset, key), lambda: jnp.zeros(shape)
-    )
-
-
-def fit_colour_model(dataset: data.Dataset, key: Array) -> Array:
-    """Bias logits of the training set from a net that sees the mean colour alone.
-
-    It knows the shortcut and cannot read the digit: the prior knowledge that GGE and
-    GGD start from. Trained with plain cross-entropy, on the training set.
-    """
-
-    def mean_colour(split: data.Split) -> data.Split:
-        colour = jnp.mean(jnp.asarray(split.image), axis=(1, 2), keepdims=True)
-        return split._replace(image=colour)
-
-    colours = dataset._replace(
-        train=mean_colour(dataset.train),
-        validation=mean_colour(dataset.validation),
-        tests={},
-    )
-    options = config.Fit(widths=(32,), epochs=30, batch_size=64)
-    trainer = make_trainer(config.CrossEntropy(), options, colours, key)
-    train = as_batch(colours.train)
-    size = batch_size(options, len(train.label))
-
-    def body(state, _):
-        return train_epoch(trainer, size, state, train)
-
-    state, _ = jax.lax.scan(body, init_state(trainer, key), length=options.epochs)
-    return predict(trainer.model, state.params, state.stats, train.image)

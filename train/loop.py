@@ -69,13 +69,13 @@ def compiled(
 
     @jax.jit
     def begin(arrays, key):
-        trainer = make_trainer(loss, options, rebuilt(arrays), key, watch=watch)
+        trainer = make_trainer(loss, options, rebuilt(arrays), watch=watch)
         return start(trainer, jax.random.fold_in(key, 0))
 
     @partial(jax.jit, donate_argnums=0)
     def advance(progress, arrays, key):
         dataset = rebuilt(arrays)
-        trainer = make_trainer(loss, options, dataset, key, watch=watch)
+        trainer = make_trainer(loss, options, dataset, watch=watch)
         train = as_batch(dataset.train)
         return epoch(trainer, loss, options, dataset, train, progress)
 
@@ -122,7 +122,7 @@ def compiled(
 def run(command: Run, argv: Sequence[str]) -> int:
     task = task_of(command)
     names = config.name_of(task.corruption), config.name_of(command.loss)
-    config.check(task, command.loss, command.fit)
+    config.check(command.fit)
     path = new_path(command.out, *names)
     dataset = data.load(task.source, task.corruption, command.seed)
     watch = _watch(command, dataset)

@@ -30,6 +30,7 @@ class Mlp(nnx.Module):
 class Outputs(NamedTuple):
     logits: Array  # [batch, classes]
     features: Array  # [batch, features], the input of the classifier head
+    gate: Array | None = None  # [batch], trust in a bias model, of models that have it
 
 
 class Model(NamedTuple):
@@ -38,7 +39,8 @@ class Model(NamedTuple):
     init: Callable[[Array], tuple[Any, Any]]  # key -> params, stats
     apply: Callable[..., tuple[Outputs, Any]]  # params, stats, images -> outputs, stats
     kernel: Callable[[Any], Array]  # params -> of the head, [features, classes]
-    bias: Callable[[Any], Array | None]  # params -> of the head, [classes]
+    # params -> of the head, [classes]
+    bias: Callable[[Any], Array | None] = lambda params: None
 
 
 def functional(

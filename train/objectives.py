@@ -17,11 +17,8 @@ class Facts(NamedTuple):
     """What an objective may know about the training set; n examples."""
 
     labels: Array  # [n]
-    groups: Array  # [n]
     num_classes: int
-    num_groups: int
     total_steps: int
-    bias_logits: Array | None  # [n, classes], for the losses that need a bias model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +87,6 @@ def build_objective(loss: config.Loss | OneOf, facts: Facts) -> jaxloss.Objectiv
             )
         case config.TruncatedGce(q, k):
             return jaxloss.truncated_gce_objective(len(facts.labels), q=q, k=k)
-        case config.GreedyEnsemble(form):
-            return _greedy_ensemble(form, facts)
-        case config.GeneralGreedy(offset):
-            return _general_greedy(offset * facts.total_steps, facts)
-        case config.GroupWeighted():
-            return _group_weighted(facts)
         case _:
             assert_never(loss)
 
@@ -145,52 +136,3 @@ def _curve(loss: Any, curve: Any, **options: Any) -> jaxloss.Objective:
         lambda logits, labels: loss(logits, labels, **options),
         curve=lambda u: curve(u, **options),
     )
-
-
-def _greedy_ensemble(form: Any, facts: Facts) -> jaxloss.Objective:
-    def loss(bias_logits, logits, labels, index):
-        return jaxloss.greedy_gradient(
-            logits,
-            jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype),
-            bias_logits=bias_logits[index],
-            form=form,
-        )
-
-    return jaxloss.Objective(lambda: _bias(facts), loss)
-
-
-def _general_greedy(offset: float, facts: Facts) -> jaxloss.Objective:
-    def loss(state, logits, labels, index):
-        bias_logits, step = state
-        weight = jaxloss.curriculum_weight(step, facts.total_steps, offset=offset)
-        return jaxloss.general_greedy_debias(
-            logits, labels, bias_logits=bias_logits[index], weight=weight
-        )
-
-    def update(state, signals):
-        del signals
-        bias_logits, step = state
-        return bias_logits, step + 1
-
-    return jaxloss.Objective(
-        lambda: (_bias(facts), jnp.zeros((), jnp.int32)), loss, update
-    )
-
-
-def _group_weighted(facts: Facts) -> jaxloss.Objective:
-    """Weights that average 1, so that the learning rate keeps its meaning."""
-    cell = facts.labels * facts.num_groups + facts.groups
-    counts = jnp.bincount(cell, length=facts.num_classes * facts.num_groups)
-    weights = 1 / counts[cell]
-    weights = weights / jnp.mean(weights)
-
-    def loss(weights, logits, labels, index):
-        return weights[index] * jaxloss.cross_entropy(logits, labels)
-
-    return jaxloss.Objective(lambda: weights, loss)
-
-
-def _bias(facts: Facts) -> Array:
-    if facts.bias_logits is None:
-        raise ValueError("a greedy loss needs the logits of a bias model")
-    return facts.bias_logits

@@ -110,15 +110,19 @@ def train_epoch(
     return state, jax.tree.map(jnp.mean, metrics)
 
 
-def predict(model: Model, params: Any, stats: Any, images: Array) -> Array:
-    """Logits of any number of images, a thousand at a time."""
+def predict(model: Model, params: Any, stats: Any, inputs: Any) -> Array:
+    """Logits of any number of inputs, a tree of arrays, a thousand at a time."""
 
-    def apply(batch: Array) -> Array:
+    def apply(batch: Any) -> Array:
         return model.apply(params, stats, batch)[0].logits
 
-    size = len(images)
+    size = len(jax.tree.leaves(inputs)[0])
     if size <= 1024:
-        return apply(images)
-    padded = jnp.pad(images, [(0, -size % 1024)] + [(0, 0)] * (images.ndim - 1))
-    logits = jax.lax.map(apply, padded.reshape(-1, 1024, *images.shape[1:]))
+        return apply(inputs)
+
+    def chunks(array: Array) -> Array:
+        padded = jnp.pad(array, [(0, -size % 1024)] + [(0, 0)] * (array.ndim - 1))
+        return padded.reshape(-1, 1024, *array.shape[1:])
+
+    logits = jax.lax.map(apply, jax.tree.map(chunks, inputs))
     return logits.reshape(-1, logits.shape[-1])[:size]

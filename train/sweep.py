@@ -11,13 +11,15 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from train import config, data
-from train.fit import Fitted, fit, splits
+from train.fit import fit, splits
 from train.objectives import OneOf
 from train.report import progress
 
@@ -31,15 +33,17 @@ class Sweep:
     """
 
     learning_rates: tuple[float, ...]
-    datasets: tuple[data.Dataset, ...]  # one per seed
+    datasets: tuple[Any, ...]  # one per seed, with `validation` and `tests`
     history: dict[str, np.ndarray]  # [rates, seeds, epochs]
     last: dict[str, np.ndarray]  # logits of each split [rates, seeds, n, classes]
     best: dict[str, np.ndarray]
     best_epoch: np.ndarray
+    params: Any = None  # of the base model, where they are kept
+    stats: Any = None
 
     def choose(
         self,
-        score: Callable[[np.ndarray, data.Split, int], float],
+        score: "Scorer",
         among: Sequence[float] = (),
     ) -> int:
         """Index of the learning rate with the best mean validation score over seeds.
@@ -88,54 +92,77 @@ def sweep(
         on_trained: called, from another thread, when one training has ended.
     """
     datasets = tuple(data.load(task.source, task.corruption, s) for s in range(seeds))
-    stacked = jax.tree.map(lambda *xs: np.stack(xs), *map(_arrays, datasets))
-    shape = len(losses), len(learning_rates), seeds
+    choices, template = tuple(losses.values()), datasets[0]
+
+    def train(which, arrays, key, rate):
+        train, validation, tests = arrays
+        dataset = template._replace(train=train, validation=validation, tests=tests)
+        loss = choices[0] if len(choices) == 1 else OneOf(choices, which)
+        return fit(loss, options, dataset, key, rate)
+
+    fitted = train_all(
+        train,
+        tuple(losses),
+        [(d.train, d.validation, d.tests) for d in datasets],
+        learning_rates,
+        parallel=parallel,
+        on_trained=on_trained,
+    )
+    rates = tuple(learning_rates)
+    return {name: Sweep(rates, datasets, *each) for name, each in fitted.items()}
+
+
+def train_all(
+    train: Callable[[Array, Any, Array, Array], Any],
+    names: Sequence[str],
+    arrays: Sequence[Any],
+    learning_rates: Sequence[float],
+    *,
+    parallel: int | None = None,
+    on_trained: Callable[[], None] | None = None,
+) -> dict[str, Any]:
+    """Every choice at every learning rate with every seed, as one program.
+
+    Args:
+        train: `(which, arrays, key, learning rate) -> results`, all traced; `which`
+            counts the names.
+        names: of the choices.
+        arrays: a tree for each seed, all alike.
+        learning_rates: all are tried.
+        parallel: trainings at once; one after the other by default.
+        on_trained: called, from another thread, when one training has ended.
+    Returns:
+        By name the results in numpy, with leading axes [rates, seeds].
+    """
+    shape = len(names), len(learning_rates), len(arrays)
     which, rate, seed = (jnp.asarray(axis.ravel()) for axis in np.indices(shape))
-    run = _run(tuple(losses.values()), options, datasets[0], parallel, on_trained)
-    fitted = run(stacked, which, jnp.asarray(learning_rates)[rate], seed)
-    fitted = jax.tree.map(lambda x: np.asarray(x).reshape(*shape, *x.shape[1:]), fitted)
-    jax.effects_barrier()  # every `on_trained` has been called
-    return {
-        name: Sweep(
-            tuple(learning_rates), datasets, *jax.tree.map(lambda x, i=i: x[i], fitted)
-        )
-        for i, name in enumerate(losses)
-    }
-
-
-def _run(
-    losses: tuple[config.Loss, ...],
-    options: config.Fit,
-    template: data.Dataset,
-    parallel: int | None,
-    on_trained: Callable[[], None] | None,
-) -> Callable[..., Fitted]:
-    """The data are arguments: compiled in as constants they would cost seconds."""
 
     @jax.jit
-    def run(stacked, which, rates, seeds):
+    def run(stacked, which, rates, seeds):  # constants would be compiled in
         def job(which_rate_seed):
             which, rate, seed = which_rate_seed
-            train, validation, tests = jax.tree.map(lambda x: x[seed], stacked)
-            dataset = template._replace(train=train, validation=validation, tests=tests)
+            chosen = jax.tree.map(lambda x: x[seed], stacked)
             key = jax.random.fold_in(jax.random.key(0), seed)
-            loss = losses[0] if len(losses) == 1 else OneOf(losses, which)
-            fitted = fit(loss, options, dataset, key, rate)
+            results = train(which, chosen, key, rate)
             if on_trained is not None:
-                _call_after(fitted.best_epoch, on_trained)
-            return fitted
+                _call_after(jax.tree.leaves(results)[0], on_trained)
+            return results
 
         return jax.lax.map(job, (which, rates, seeds), batch_size=parallel)
 
-    return run
+    stacked = jax.tree.map(lambda *xs: np.stack(xs), *arrays)
+    results = run(stacked, which, jnp.asarray(learning_rates)[rate], seed)
+    results = jax.tree.map(
+        lambda x: np.asarray(x).reshape(*shape, *x.shape[1:]), results
+    )
+    jax.effects_barrier()  # every `on_trained` has been called
+    return {
+        name: jax.tree.map(lambda x, i=i: x[i], results) for i, name in enumerate(names)
+    }
 
 
 def _call_after(result: jax.Array, function: Callable[[], None]) -> None:
     jax.debug.callback(lambda _: function(), result)
-
-
-def _arrays(dataset: data.Dataset) -> tuple:
-    return dataset.train, dataset.validation, dataset.tests
 
 
 @contextlib.contextmanager
@@ -159,7 +186,7 @@ def two_at_a_time(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-Scorer = Callable[[np.ndarray, data.Split, int], float]
+Scorer = Callable[[np.ndarray, Any, int], float]  # logits, split, seed
 
 
 def per_seed(

@@ -70,7 +70,7 @@ def test_the_table_says_how_the_rate_was_chosen(compared):
 
 
 def test_every_test_split_has_its_part(tmp_path, data_dir):
-    words = "compare --losses group-weighted --seeds 2 --epochs 1 --widths 8"
+    words = "compare --losses focal --seeds 2 --epochs 1 --widths 8"
     words += " --learning-rates 0.1 coloured-background"
     argv = [*words.split(), "--data-dir", data_dir, "--out", str(tmp_path)]
     assert cli.main(argv) == 0

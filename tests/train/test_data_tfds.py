@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from train.data import Clean, Digits, Tfds, load
+from train.data import Clean, ColouredBackground, Digits, Tfds, load
 from train.data import digits as digits_builder
 from train.data import read as reading
 from train.data.splits import held_out
@@ -144,3 +144,69 @@ def test_the_disk_is_read_once_and_its_arrays_are_safe(data_dir, monkeypatch):
     np.testing.assert_array_equal(first.train.image, again.train.image)
     with pytest.raises(ValueError, match="read-only"):
         first.train.image[0] = 0
+
+
+def idx(values):
+    """MNIST's file format: 0, 0, type 8 (bytes), rank, sizes, then the values."""
+    header = bytes([0, 0, 8, values.ndim])
+    sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
+    return header + sizes + values.astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def tiny_mnist(tmp_path, monkeypatch):
+    """The four files of MNIST with 40 and 20 images, as if just downloaded."""
+    from tensorflow_datasets.image_classification import mnist
+
+    rng = np.random.default_rng(0)
+    made = {}
+    for part, n in (("train", 40), ("test", 20)):
+        made[part] = rng.integers(0, 256, (n, 28, 28)), np.arange(n) % 10
+        monkeypatch.setattr(mnist, f"_{part.upper()}_EXAMPLES", n)
+        for kind, values in zip(("data", "labels"), made[part], strict=True):
+            (tmp_path / f"{part}_{kind}").write_bytes(idx(values))
+    monkeypatch.setattr(
+        tfds.download.DownloadManager,
+        "download_and_extract",
+        lambda self, urls: {name: tmp_path / name for name in urls},
+    )
+    return made
+
+
+def test_mnist_is_prepared_without_tensorflow(tiny_mnist, tmp_path):
+    source = Tfds("mnist", str(tmp_path / "data"), validation_fraction=0.25)
+    dataset = load(source, Clean(), 0)
+    assert len(dataset.train.label) + len(dataset.validation.label) == 40
+    pixels = {part: {image.tobytes() for image in tiny_mnist[part][0].astype(np.uint8)}
+              for part in tiny_mnist}
+    for split, part in ((dataset.train, "train"), (dataset.tests["test"], "test")):
+        for image, label in zip(split.image, split.label, strict=True):
+            stored = np.rint(image[..., 0] * 255).astype(np.uint8)
+            assert stored.tobytes() in pixels[part]
+            (place,) = np.flatnonzero(
+                (tiny_mnist[part][0] == stored).all(axis=(1, 2))
+            )
+            assert tiny_mnist[part][1][place] == label
+
+
+def test_biased_mnist_has_the_published_colours(tiny_mnist, tmp_path):
+    """White strokes wherever the scan is not black, the class's colour elsewhere."""
+    source = Tfds("mnist", str(tmp_path / "data"), validation_fraction=0.25)
+    shortcut = ColouredBackground(1.0, palette="biased-mnist")
+    grey, coloured = (load(source, c, 0).tests["test"] for c in (Clean(), shortcut))
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (225, 225, 0), (225, 0, 225),
+               (0, 255, 255), (255, 128, 0), (255, 0, 128), (128, 0, 255),
+               (128, 128, 128)]
+    for scan, image, label in zip(grey.image, coloured.image, grey.label, strict=True):
+        stroke = scan[..., 0] > 0
+        assert (image[stroke] == 1).all()
+        np.testing.assert_allclose(
+            image[~stroke] * 255,
+            np.broadcast_to(colours[label], image[~stroke].shape),
+            rtol=1e-5,
+        )
+    # With two confusing labels the other colours are those of the next two classes.
+    few = load(source, ColouredBackground(0.0, 2, "biased-mnist"), 0)
+    ahead = (few.train.group - few.train.label) % 10
+    assert set(ahead) == {1, 2}
+    assert set((few.tests["unbiased"].group - few.tests["unbiased"].label) % 10) > {1, 2}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from train import commands, demo
+from train.experiments import shortcut
 from train.experiments.panel import Claim, Panel
 from train.report.statistics import Interval, Row, interval, paired
 from train.report.table import render
@@ -70,6 +71,10 @@ def test_the_learning_rate_is_chosen_on_validation_after_the_last_epoch():
 @pytest.mark.slow
 def test_the_demo_end_to_end(tmp_path, data_dir, capsys):
     def small(job):
+        if isinstance(job, shortcut.Methods):
+            task = dataclasses.replace(job.task, widths=(16,))
+            options = dataclasses.replace(job.options, epochs=2, bias_epochs=2)
+            return dataclasses.replace(job, task=task, options=options, seeds=2)
         options = dataclasses.replace(job.options, epochs=2, widths=(16,))
         return dataclasses.replace(job, options=options, seeds=2)
 

@@ -51,7 +51,7 @@ def pruned(data_dir):
     loss = config.TruncatedGce(start=1 / 3, every=1 / 6)
     options = config.Fit(widths=(8,), epochs=12)
     dataset = data.load(data.Digits(data_dir), data.SymmetricNoise(0.4), 0)
-    trainer = make_trainer(loss, options, dataset, jax.random.key(0))
+    trainer = make_trainer(loss, options, dataset)
     train = as_batch(dataset.train)
     step = jax.jit(lambda p: epoch(trainer, loss, options, dataset, train, p))
     progress, masks, scores, best = start(trainer, jax.random.key(1)), [], [], []

@@ -18,6 +18,7 @@ from train.report.labels import Named, label_lines
 NOT_DRAWN = {
     "label_log_odds": "no loss: the u that all are drawn over",
     "analyze": "no loss: it takes one",
+    "greedy_ensemble": "several losses, drawn as `greedy_gradient`",
 }
 ENTRIES = {entry.name: entry for entries in gallery.TABLE.values() for entry in entries}
 

@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_bytes(clean_run, tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
-LOSSES = [config.TruncatedGce(), config.GeneralGreedy()]
+LOSSES = [config.TruncatedGce(), config.Ldam()]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=config.name_of)

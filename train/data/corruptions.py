@@ -5,6 +5,8 @@ extends a weaker one of the same seed: the examples kept at imbalance 100 are am
 those kept at 10, the labels flipped at rate 0.2 are flipped at 0.4 to the same class.
 """
 
+from typing import Literal
+
 import numpy as np
 
 from train.data.checks import check_images, check_labels, require
@@ -26,6 +28,19 @@ COLOURS = {
     "orange": (1.0, 0.5, 0.0),
     "violet": (0.5, 0.0, 1.0),
 }
+# Of Biased-MNIST (Bahng et al., ICML 2020, arXiv:1910.02806), class by class [of 255].
+BIASED_MNIST = (
+    (255, 0, 0),
+    (0, 255, 0),
+    (0, 0, 255),
+    (225, 225, 0),
+    (225, 0, 225),
+    (0, 255, 255),
+    (255, 128, 0),
+    (255, 0, 128),
+    (128, 0, 255),
+    (128, 128, 128),
+)
 
 
 def long_tail_counts(num_classes: int, largest: int, imbalance: float) -> np.ndarray:
@@ -63,18 +78,26 @@ def long_tail(labels: np.ndarray, imbalance: float, seed: Seed) -> np.ndarray:
 
 
 def symmetric_noise(
-    labels: np.ndarray, rate: float, num_classes: int, seed: Seed
+    labels: np.ndarray,
+    rate: float,
+    num_classes: int,
+    seed: Seed,
+    others: int | None = None,
 ) -> np.ndarray:
     """Moves each label, with probability `rate`, to one of the others, all alike.
 
     The label itself is never drawn, so `rate` is the expected share of wrong labels.
+    With `others` it is moved to one of the next so many classes, round the circle.
     """
     require(0 <= rate <= 1, "rate", rate, "a probability")
     require(num_classes >= 2, "num_classes", num_classes, "at least 2")
+    others = num_classes - 1 if others is None else others
+    wanted = f"1 to {num_classes - 1}, the number of other classes"
+    require(1 <= others < num_classes, "confusing classes", others, wanted)
     check_labels(labels, num_classes, "symmetric_noise")
     rng = np.random.default_rng(seed)
     flipped = rng.random(len(labels)) < rate
-    shift = rng.integers(1, num_classes, len(labels))
+    shift = rng.integers(1, others + 1, len(labels))
     noisy = np.where(flipped, (labels + shift) % num_classes, labels)
     return noisy.astype(np.int32)
 
@@ -85,6 +108,9 @@ def coloured_background(
     correlation: float,
     num_classes: int,
     seed: Seed,
+    *,
+    confusing: int | None = None,
+    palette: Literal["corners", "biased-mnist"] = "corners",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Paints the background; strokes stay white: v + (1 - v) colour.
 
@@ -92,12 +118,19 @@ def coloured_background(
     one of the other classes, all alike: at 1 / num_classes colour and class are
     independent.
 
+    The palette "biased-mnist" is that of Bahng et al., ICML 2020, and so is its brush:
+    whatever is not black becomes white, the rest background. Their generator fills the
+    classes to exact numbers, ours draws each image by itself.
+
     Args:
         images: grey, [n, height, width, 1] in [0, 1].
         labels: integers [n] in [0, num_classes).
         correlation: probability in [0, 1].
-        num_classes: 2 to 10; class j has the j-th of `COLOURS`.
+        num_classes: 2 to 10; class j has the j-th colour of the palette.
         seed: of the colours.
+        confusing: how many other classes' colours an image may have, those of the next
+            so many classes; all when None.
+        palette: colours and brush.
     Returns:
         Images, float32 [n, height, width, 3], and colour ids, int32 [n].
     """
@@ -115,7 +148,10 @@ def coloured_background(
         f"one per image ({len(images)})",
     )
     # A colour is the label as seen through symmetric noise.
-    colour = symmetric_noise(labels, 1 - correlation, num_classes, seed)
-    palette = np.array(list(COLOURS.values()), np.float32)
-    background = palette[colour][:, None, None, :]
+    colour = symmetric_noise(labels, 1 - correlation, num_classes, seed, confusing)
+    colours = np.array(list(COLOURS.values()), np.float32)
+    if palette == "biased-mnist":
+        colours = np.array(BIASED_MNIST, np.float32) / 255
+        images = (images > 0).astype(np.float32)
+    background = colours[colour][:, None, None, :]
     return (images + (1 - images) * background).astype(np.float32), colour

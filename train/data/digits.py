@@ -27,7 +27,7 @@ _CITATION = """\
 }
 """
 
-_SPLIT_OF_RESIDUE = ("train", "train", "train", "validation", "test")
+SPLIT_OF_RESIDUE = ("train", "train", "train", "validation", "test")
 
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:
@@ -67,7 +67,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         del dl_manager  # nothing to download
         return {
             split: self._generate_examples(split)
-            for split in dict.fromkeys(_SPLIT_OF_RESIDUE)
+            for split in dict.fromkeys(SPLIT_OF_RESIDUE)
         }
 
     def _generate_examples(self, split):
@@ -77,8 +77,8 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
         pixels, labels = load_digits(return_X_y=True)
         images = to_uint8(pixels.reshape(-1, 8, 8))
-        residues = rank_in_class(labels) % len(_SPLIT_OF_RESIDUE)
-        for index in np.flatnonzero(np.array(_SPLIT_OF_RESIDUE)[residues] == split):
+        residues = rank_in_class(labels) % len(SPLIT_OF_RESIDUE)
+        for index in np.flatnonzero(np.array(SPLIT_OF_RESIDUE)[residues] == split):
             # TFDS needs TensorFlow to encode an array, but not to encode a PIL image.
             image = Image.fromarray(images[index])
             label = int(labels[index])

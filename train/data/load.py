@@ -2,7 +2,7 @@
 
 import dataclasses
 import enum
-from typing import Any, NamedTuple, assert_never
+from typing import Any, Literal, NamedTuple, assert_never
 
 import numpy as np
 import tyro
@@ -60,6 +60,11 @@ class ColouredBackground:
 
     correlation: float = 0.95
     """Probability in [0, 1] that an image has the colour of its class."""
+    confusing: int | None = None
+    """How many other classes' colours an image may have; all when unset."""
+    palette: Literal["corners", "biased-mnist"] = "corners"
+    """Ten colours far from each other, or those and the binary strokes of
+    Biased-MNIST."""
 
 
 Source = Digits | Tfds
@@ -127,7 +132,7 @@ def load(source: Source, corruption: Corruption, seed: int) -> Dataset:
                 labels = splits[name].true_label
                 noisy = symmetric_noise(labels, rate, num_classes, stream(purpose))
                 splits[name] = splits[name]._replace(label=noisy)
-        case ColouredBackground(correlation):
+        case ColouredBackground(correlation, confusing, palette):
             splits["unbiased"] = splits["test"]
             correlations = dict.fromkeys(splits, correlation)
             correlations["unbiased"] = 1 / num_classes
@@ -135,7 +140,14 @@ def load(source: Source, corruption: Corruption, seed: int) -> Dataset:
                 seeds = stream(_Stream[f"COLOUR_{name.upper()}"])
                 image, _, label, _ = splits[name]
                 image, colour = coloured_background(
-                    image, label, value, num_classes, seeds
+                    image,
+                    label,
+                    value,
+                    num_classes,
+                    seeds,
+                    # In the unbiased test every colour is as likely as the others.
+                    confusing=None if name == "unbiased" else confusing,
+                    palette=palette,
                 )
                 splits[name] = splits[name]._replace(image=image, group=colour)
         case _:

@@ -12,6 +12,7 @@ import numpy as np
 
 from train.data.checks import check_images, check_labels, require
 from train.data.splits import held_out
+from train.data.without_tensorflow import without_tensorflow
 
 FILE_FORMAT = "array_record"  # the format TFDS reads without TensorFlow
 
@@ -78,7 +79,7 @@ def prepared_builder(name: str, data_dir: str | None) -> Any:
         tfds.disable_progress_bar()
         try:
             # TFDS writes to a sibling folder and renames it once everything is there.
-            with contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()), without_tensorflow(builder):
                 builder.download_and_prepare(
                     file_format=FILE_FORMAT,
                     download_config=tfds.download.DownloadConfig(
@@ -93,8 +94,8 @@ def prepared_builder(name: str, data_dir: str | None) -> Any:
         raise RuntimeError(
             f"data set {name!r} is not in {builder.data_dir_root} and could not be "
             f"prepared ({type(failure).__name__}: {failure}). Once, where there is a "
-            "network and TensorFlow (some of TFDS's own builders encode with it; "
-            f"reading never needs it), run `tfds build {name} --file_format="
+            "network and TensorFlow (builders other than MNIST's and CIFAR's may need "
+            f"it; reading never does), run `tfds build {name} --file_format="
             f"{FILE_FORMAT}`, then copy the folder here, or point TFDS_DATA_DIR or "
             "data_dir to it"
         ) from failure

@@ -6,7 +6,7 @@ import numpy as np
 import jaxloss
 from jaxloss import metrics
 from train import config, data
-from train.experiments.panel import Claim, Experiment, Job, Panel
+from train.experiments.panel import Claim, Experiment, Losses, Panel
 from train.report import figures
 from train.report.statistics import Row, paired
 from train.sweep import Sweep, per_seed, scorer
@@ -93,5 +93,5 @@ def _margin(logits: np.ndarray, split: data.Split, seed: int) -> float:
 
 
 EXPERIMENT = Experiment(
-    "encouraging", (Job(TASK, LOSSES, OPTIONS, LEARNING_RATES, SEEDS),), panel
+    "encouraging", (Losses(TASK, LOSSES, OPTIONS, LEARNING_RATES, SEEDS),), panel
 )

@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxloss import metrics
 from train import config, data
-from train.experiments.panel import Claim, Experiment, Job, Panel
+from train.experiments.panel import Claim, Experiment, Losses, Panel
 from train.report import figures
 from train.report.statistics import Row, interval, paired
 from train.sweep import Sweep, per_seed, scorer
@@ -92,6 +92,6 @@ def _history(sweep: Sweep) -> np.ndarray:
 
 EXPERIMENT = Experiment(
     "label_noise",
-    (Job(TASK, LOSSES, OPTIONS, (TOO_SLOW, *LEARNING_RATES), SEEDS),),
+    (Losses(TASK, LOSSES, OPTIONS, (TOO_SLOW, *LEARNING_RATES), SEEDS),),
     panel,
 )

@@ -9,7 +9,7 @@ import numpy as np
 import jaxloss
 from jaxloss import metrics
 from train import config, data
-from train.experiments.panel import Claim, Experiment, Job, Panel
+from train.experiments.panel import Claim, Experiment, Losses, Panel
 from train.report import figures
 from train.report.statistics import Row, paired
 from train.sweep import Sweep, per_seed, scorer
@@ -128,5 +128,5 @@ def _row(
 
 
 EXPERIMENT = Experiment(
-    "long_tail", (Job(TASK, LOSSES, OPTIONS, LEARNING_RATES, SEEDS),), panel
+    "long_tail", (Losses(TASK, LOSSES, OPTIONS, LEARNING_RATES, SEEDS),), panel
 )

@@ -5,17 +5,28 @@ A panel is what the report shows: rows of numbers per seed, claims, verdicts, a 
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from matplotlib.axes import Axes
 
-from train import config
+from train import config, data
 from train.report.statistics import Interval, Row, interval, paired
-from train.sweep import Sweep
+from train.sweep import Sweep, sweep
+
+
+class Job(Protocol):
+    """Trainings whose sweeps feed rows, by name."""
+
+    @property
+    def trainings(self) -> int: ...
+
+    def sweep(
+        self, data_dir: str | None, on_trained: Callable[[], None]
+    ) -> dict[str, Sweep]: ...
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class Losses:
     """Losses, by the row they feed, on one task; compiled as one program."""
 
     task: config.Task
@@ -27,6 +38,13 @@ class Job:
     @property
     def trainings(self) -> int:
         return len(self.losses) * len(self.learning_rates) * self.seeds
+
+    def sweep(
+        self, data_dir: str | None, on_trained: Callable[[], None]
+    ) -> dict[str, Sweep]:
+        task = dataclasses.replace(self.task, source=data.Digits(data_dir))
+        arguments = self.losses, self.options, self.learning_rates, self.seeds
+        return sweep(task, *arguments, on_trained=on_trained)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Training several models at once: bias models, and a base model that must differ."""
