@@ -50,7 +50,7 @@ def test_a_step_holds_no_logits():
     n, classes = 64, 100_000
     labels = jnp.arange(n) % classes
     batch = Batch(jnp.ones((n, 2, 2, 1)), labels, jnp.arange(n))
-    facts = Facts(labels, labels, classes, 1, 10, None)
+    facts = Facts(labels=labels, num_classes=classes, total_steps=10)
     optimizer = config.Optimizer()
     trainer = Trainer(
         mlp((2, 2, 1), (5,), classes),
