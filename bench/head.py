@@ -136,7 +136,9 @@ def _torch_call(way: str, shape: tuple[int, int, int], inputs: tuple) -> tuple:
     def call():
         h.grad = w.grad = None
         if way == TORCH_FUSED:
-            loss = functional.linear_cross_entropy(h, w, y)
+            # Without options it makes the logits.
+            options = torch.nn.LinearCrossEntropyOptions()
+            loss = functional.linear_cross_entropy(h, w, y, options=options)
         else:
             loss = functional.cross_entropy(h @ w.T, y)
         loss.backward()
