@@ -10,11 +10,12 @@ _INTRODUCTION = """\
 Cross-entropy from the classifier head: value, gradient of the features and of the
 kernel, float32, (examples, features, classes). Each way runs in processes of its own,
 in turns; times are processor seconds on one core, medians over all calls but the first
-of each. **temporary** is what
-the compiled program asks for beyond inputs and outputs; **growth** is the peak resident
-memory beyond what was resident before the first call, outputs included (PyTorch has no
-other number). **roofline** is the four matrix products of two passes over the classes
-at the best rate that one of them reaches at our block size, over the time of each.
+of each process. **temporary** is what the compiled program asks for beyond inputs and
+outputs; **growth** is the peak resident memory beyond what was resident before the
+first call, outputs included (PyTorch has no other number). **roofline** is the four
+matrix products of two passes over the classes, at the best rate that one of them
+reaches at our block size, over the time of each; who keeps the logits, or makes the
+gradients in the forward pass, needs three and can exceed 1.
 """
 _MEGABYTE = 1e6
 _TOLERANCE = 1e-3
@@ -23,6 +24,9 @@ _TOLERANCE = 1e-3
 def markdown(runs: dict[str, dict[str, Any]]) -> str:
     (run,) = runs.values()
     parts = ["# The fused head", _INTRODUCTION, report.describe(run["environment"])]
+    ways = [found for record in run["records"] for found in record["ways"].values()]
+    fewest = min((len(found["seconds"]) for found in ways), default=0)
+    parts.append(f"Calls behind each time: at least {fewest}.")
     for way, reason in run["missing"].items():
         parts.append(f"**NOT COMPARED with {way}: {reason}.**")
     parts += [f"- {line}" for line in mistakes(runs)]
