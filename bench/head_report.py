@@ -79,13 +79,16 @@ def _tables(record: dict[str, Any]) -> list[str]:
             ]
         )
     columns = ["", "seconds", "over logits", "temporary MB", "growth MB", "roofline"]
-    curves = [[name, f"{ratio:.2f}"] for name, ratio in record["curves"].items()]
-    return [
+    tables = [
         report.table(rows, columns),
         f"Matrix products at {record['gemm_rate'] / 1e9:.0f} Gflop/s: four of them "
         f"{least:.2f} s, three (logits held) {0.75 * least:.2f} s.",
-        report.table(curves, ["through the head, over cross-entropy", "time"]),
     ]
+    curves = [[name, f"{ratio:.2f}"] for name, ratio in record["curves"].items()]
+    if curves:
+        columns = ["through the head, over cross-entropy", "time"]
+        tables.append(report.table(curves, columns))
+    return tables
 
 
 def _mb(size: float) -> str:
