@@ -9,7 +9,16 @@ from typing import Any
 
 import jax
 
-_PACKAGES = ("jax", "jaxlib", "numpy", "optax", "keras", "jax-bitempered-loss", "torch")
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "numpy",
+    "optax",
+    "keras",
+    "jax-bitempered-loss",
+    "jax-cce",
+    "torch",
+)
 
 
 def environment() -> dict[str, Any]:

@@ -78,6 +78,7 @@ from jaxloss._cosine import (
 )
 from jaxloss._gala import (
     gala as gala,
+    gala_margins as gala_margins,
     gala_objective as gala_objective,
     rebalance_predictions as rebalance_predictions,
 )
@@ -105,14 +106,16 @@ from jaxloss._bias_models import (
 from jaxloss._linear import (
     linear_label_log_odds as linear_label_log_odds,
     linear_log_odds_and_normalizer as linear_log_odds_and_normalizer,
-    block_size as block_size,
 )
+from jaxloss._linear_inputs import block_size as block_size
+from jaxloss._linear_top_k import linear_top_k as linear_top_k
 
 # Gradients that are not the loss's own
 from jaxloss._gradient import scale_gradient as scale_gradient
 
 # Losses that remember
 from jaxloss._objective import (
+    HeadMargins as HeadMargins,
     Objective as Objective,
     stateless as stateless,
     truncated_gce_objective as truncated_gce_objective,
@@ -125,6 +128,7 @@ from jaxloss._running import (
 
 # Gradient statistics: what a loss does to training
 from jaxloss._signals import (
+    HeadSignals as HeadSignals,
     Signals as Signals,
     value_grad_and_signals as value_grad_and_signals,
 )

@@ -21,7 +21,8 @@ from jaxloss._checks import (
 )
 from jaxloss._log_odds import Curve, apply_curve, wide
 from jaxloss._long_tail import logit_adjusted_cross_entropy
-from jaxloss._objective import Objective
+from jaxloss._objective import HeadMargins, Objective
+from jaxloss._signals import HeadSignals
 from jaxloss._sums import by_group, flat_gradients, masses_by_label, sum_dtype
 
 Variant = Literal["paper", "released", "released_once"]
@@ -83,6 +84,39 @@ def gala(
         margin=jnp.log(theta + epsilon) * lambda1,
         label_offset=jnp.log(phi + epsilon) * lambda2,
     )
+
+
+def gala_margins(
+    *,
+    positive: Float[Array, " classes"],
+    negative: Float[Array, " classes"],
+    lambda1: ArrayLike = 1.0,
+    lambda2: ArrayLike = 1.0,
+    epsilon: ArrayLike = 1e-3,
+) -> HeadMargins:
+    r"""GALA's shift for the fused head: a margin per class and an offset per label.
+
+    $$m_k = \lambda_1 \log(\theta_k + \epsilon), \qquad
+      o_y = \lambda_2 \log(\phi_y + \epsilon) - m_y,$$
+
+    so that `linear_label_log_odds(..., **gala_margins(...)._asdict())` is the log-odds
+    of `gala`: m is on all logits there, hence taken off the label's.
+
+    Args:
+        positive: $\theta$.
+        negative: $\phi$.
+        lambda1: weight of $\theta$; may be traced.
+        lambda2: weight of $\phi$; may be traced.
+        epsilon: added inside the logs, positive.
+    Source: Zhang et al., ICASSP 2024, arXiv:2403.09036.
+
+    >>> sums = jnp.array([1.0, 0.5])
+    >>> gala_margins(positive=sums, negative=sums, epsilon=0.0).label_offset
+    Array([0., 0.], dtype=float32)
+    """
+    margin = jnp.log(jnp.asarray(positive) + epsilon) * lambda1
+    row = jnp.log(jnp.asarray(negative) + epsilon) * lambda2
+    return HeadMargins(margin, row - margin)
 
 
 class GalaState(NamedTuple):
@@ -154,11 +188,32 @@ def gala_objective(
             logits, labels, log_prior=log_prior, tau=lambda1, curve=curve
         )
 
+    def margins(state):
+        if variant == "paper":
+            return gala_margins(
+                positive=state.positive,
+                negative=state.negative,
+                lambda1=lambda1,
+                lambda2=lambda2,
+                epsilon=epsilon,
+            )
+        return HeadMargins(jnp.log(state.positive + epsilon) * lambda1)
+
     def update(state, signals):
-        grads, labels = flat_gradients(signals, num_classes)
-        masses = masses_by_label(grads, labels) / len(labels)
+        grads = None
+        if isinstance(signals, HeadSignals):
+            labels = signals.labels.reshape(-1)
+            masses = _masses_of_head(signals, num_classes) / len(labels)
+        else:
+            grads, labels = flat_gradients(signals, num_classes)
+            masses = masses_by_label(grads, labels) / len(labels)
         masses, matrix = masses.astype(state.batches.dtype), None
         if full:
+            if grads is None:
+                raise ValueError(
+                    "full=True wants the gradient of every logit, which the fused head "
+                    "does not have"
+                )
             pairs = by_group(jnp.abs(grads), labels, num_classes) / len(labels)
             matrix = decay * state.matrix + pairs.astype(state.matrix.dtype)
         if variant == "released":
@@ -171,7 +226,14 @@ def gala_objective(
             matrix,
         )
 
-    return Objective(init, loss, update)
+    return Objective(init, loss, update, curve=curve, margins=margins)
+
+
+def _masses_of_head(signals: HeadSignals, num_classes: int) -> Array:
+    """The rivals get in sum what the label gets: |dl/du|, both times."""
+    mass = jnp.abs(signals.log_odds_grads).reshape(-1, 1)
+    mass = by_group(mass.astype(wide(mass.dtype)), signals.labels, num_classes)
+    return jnp.broadcast_to(mass.T, (2, num_classes))
 
 
 def rebalance_predictions(

@@ -10,14 +10,14 @@ scan carry, part of a checkpoint, or sharded.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxloss._checks import check_range
-from jaxloss._log_odds import label_log_odds
+from jaxloss._log_odds import Curve, label_log_odds
 from jaxloss._signals import Signals
 from jaxloss._softmax import generalized_cross_entropy
 
@@ -25,6 +25,18 @@ from jaxloss._softmax import generalized_cross_entropy
 def _keep(state: Any, signals: Signals) -> Any:
     del signals
     return state
+
+
+class HeadMargins(NamedTuple):
+    """Keywords of `linear_label_log_odds`: `**margins._asdict()`."""
+
+    margin: Array | None = None  # [classes], of all logits
+    label_offset: Array | None = None  # [classes], of the label's log-odds
+
+
+def _no_margins(state: Any) -> HeadMargins:
+    del state
+    return HeadMargins()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,22 +47,42 @@ class Objective:
         init: `() -> state`.
         loss: `(state, logits, labels, index) -> losses`, one per example; index is the
             position of each example in the training set.
-        update: `(state, signals) -> state`, after every step, with its batch.
+        update: `(state, signals) -> state`, after every step, with the `Signals` of
+            its batch.
         refresh: `(state, signals) -> state`, between epochs the loop chooses, with the
             whole training set under parameters the loop chooses (such as the best on
             validation).
+        curve: where the loss is a curve of shifted log-odds, that curve: what the fused
+            head needs. `update` then takes `HeadSignals` too.
+        margins: `state -> HeadMargins`, the shift.
     """
 
     init: Callable[[], Any]
     loss: Callable[[Any, Array, Array, Array | None], Array]
-    update: Callable[[Any, Signals], Any] = _keep
+    update: Callable[[Any, Any], Any] = _keep
     refresh: Callable[[Any, Signals], Any] = _keep
+    curve: Curve | None = None
+    margins: Callable[[Any], HeadMargins] = _no_margins
 
 
-def stateless(loss: Callable[[Array, Array], Array]) -> Objective:
-    """A loss of logits and labels as an `Objective` with the state ()."""
+def stateless(
+    loss: Callable[[Array, Array], Array],
+    *,
+    curve: Curve | None = None,
+    margin: Array | None = None,
+) -> Objective:
+    """A loss of logits and labels as an `Objective` with the state ().
+
+    Args:
+        loss: `(logits, labels) -> losses`.
+        curve: the same on the label's log-odds, for the fused head.
+        margin: `[classes]`, added to all logits before that.
+    """
     return Objective(
-        init=lambda: (), loss=lambda state, logits, labels, index: loss(logits, labels)
+        init=lambda: (),
+        loss=lambda state, logits, labels, index: loss(logits, labels),
+        curve=curve,
+        margins=lambda state: HeadMargins(margin),
     )
 
 

@@ -26,6 +26,17 @@ class Signals(NamedTuple):
     features: Array | None = None  # [*batch, features], input of the classifier head
 
 
+class HeadSignals(NamedTuple):
+    """The same of a step through the fused head, where nobody has seen the logits."""
+
+    labels: Array  # [*batch]
+    log_odds: Array  # [*batch]
+    log_odds_grads: Array  # [*batch], of the SUM of the losses over the batch
+    # [*batch], position of each example in the training set
+    index: Array | None = None  # pyright: ignore[reportIncompatibleMethodOverride]
+    features: Array | None = None  # [*batch, features], input of the classifier head
+
+
 class Tap:
     """What `value_grad_and_signals` hands to a loss function; call it on the logits."""
 

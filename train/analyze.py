@@ -143,7 +143,7 @@ def _classes(command: Analyze, arrays: dict[str, np.ndarray]) -> Classes:
         names = np.arange(logits.shape[1])
     counts = arrays.get("train_counts")
     stacked = {"last": {"test": jnp.asarray(logits)}}
-    found = summary.measure_classes(stacked, {"test": labels})
+    found = summary.measure_classes(stacked, {"test": labels}, logits.shape[1])
     values = found["test"]["last"]
     measured = Measured(
         np.array(values["class_accuracy"], float),

@@ -173,6 +173,9 @@ class Fit:
     """Examples per step; at most the training set."""
     optimizer: Optimizer = Optimizer()
     """Optimizer and schedule."""
+    fused_above: int = 20_000
+    """With more classes than this the logits are never held: `run` trains and evaluates
+    through the fused head, block by block."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,6 +203,8 @@ def check(options: Fit) -> None:
     for name, value in (("epochs", options.epochs), ("batch size", options.batch_size)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
+    if options.fused_above < 0:
+        raise ValueError(f"fused-above must be at least 0, got {options.fused_above}")
     if min(options.widths, default=1) < 1:
         raise ValueError(f"widths must be at least 1, got {options.widths}")
     rate = options.optimizer.learning_rate

@@ -13,7 +13,7 @@ import optax
 from jax import Array
 
 from jaxloss import Signals, metrics
-from train import config, data, probes
+from train import config, data, head, probes
 from train.models import Model, mlp
 from train.objectives import Facts, OneOf, build_objective, is_any
 from train.step import Batch, Trainer, TrainState, init_state, predict, train_epoch
@@ -91,7 +91,14 @@ def make_trainer(
     schedule = make_schedule(options.optimizer, steps, learning_rate)
     optimizer = make_optimizer(options.optimizer, schedule)
     probe = probes.of_training(watch, dataset, model)
-    return Trainer(model, optimizer, build_objective(loss, facts), probe)
+    objective = build_objective(loss, facts)
+    fused = head.is_needed(loss, objective, options, dataset.num_classes)
+    if fused and watch.names:
+        raise ValueError(
+            f"probes look at all logits, and {dataset.num_classes} classes are more "
+            f"than --fused-above {options.fused_above}: leave out --probes"
+        )
+    return Trainer(model, optimizer, objective, probe, fused)
 
 
 def make_schedule(
@@ -152,11 +159,7 @@ def epoch(
         )
     size = batch_size(options, len(train.label))
     state, numbers = train_epoch(trainer, size, state, train)
-    logits = evaluate(trainer.model, state.params, state.stats, dataset)
-    for name, split in splits(dataset).items():
-        labels = jnp.asarray(split.label)
-        numbers[name] = 1 - metrics.balanced_error(logits[name], labels)
-        numbers[f"{name}_nll"] = metrics.negative_log_likelihood(logits[name], labels)
+    numbers |= _scores(trainer, state, dataset)
     better = numbers["validation"] > progress.best_score
     params, stats, score, number = jax.tree.map(
         lambda new, old: jnp.where(better, new, old),
@@ -164,6 +167,25 @@ def epoch(
         progress[2:],
     )
     return Progress(state, progress.epoch + 1, params, stats, score, number), numbers
+
+
+def _scores(
+    trainer: Trainer, state: TrainState, dataset: data.Dataset
+) -> dict[str, Array]:
+    """Balanced accuracy and negative log likelihood of each split."""
+    model, params, stats = trainer.model, state.params, state.stats
+    found = {}
+    for name, split in splits(dataset).items():
+        images, labels = jnp.asarray(split.image), jnp.asarray(split.label)
+        if trainer.fused:
+            outcome = head.predict(model, params, stats, images, labels)
+            found[name] = head.balanced_accuracy(outcome, labels, dataset.num_classes)
+            found[f"{name}_nll"] = -jnp.mean(outcome.log_likelihood)
+        else:
+            logits = predict(model, params, stats, images)
+            found[name] = 1 - metrics.balanced_error(logits, labels)
+            found[f"{name}_nll"] = metrics.negative_log_likelihood(logits, labels)
+    return found
 
 
 def _pruning_due(loss: config.Loss | OneOf, epochs: int, epoch: Array) -> Array | bool:

@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 
 import jaxloss
-from train import config, data, interrupt, probes
+from train import config, data, head, interrupt, probes
 from train.commands import Run, task_of
 from train.fit import (
     Progress,
@@ -46,6 +46,8 @@ class Compiled(NamedTuple):
     begin: Callable[[], Progress]
     advance: Callable[[Progress], tuple[Progress, dict[str, Array]]]  # donates
     logits: Callable[[Any, Any], dict[str, Array]]  # params, stats; also of `train`
+    # params, stats, of the same splits; for a training whose logits are never held
+    outcomes: Callable[[Any, Any], dict[str, head.Outcome]]
     statistics: Callable[[Progress], dict[str, Any]]  # of the last epoch, by probe
 
 
@@ -86,6 +88,17 @@ def compiled(
         return {"train": train, **evaluate(model, params, stats, dataset)}
 
     @jax.jit
+    def outcomes(params, stats, arrays):
+        dataset = rebuilt(arrays)
+        image = dataset.train.image
+        model = mlp(image.shape[1:], options.widths, dataset.num_classes)
+        found = {}
+        for name, split in {"train": dataset.train, **splits(dataset)}.items():
+            images, labels = jnp.asarray(split.image), jnp.asarray(split.label)
+            found[name] = head.predict(model, params, stats, images, labels)
+        return found
+
+    @jax.jit
     def statistics(progress, arrays):
         dataset = rebuilt(arrays)
         labels = jnp.asarray(dataset.train.label)
@@ -101,6 +114,7 @@ def compiled(
         lambda: begin(arrays, key),
         lambda progress: advance(progress, arrays, key),
         lambda params, stats: logits(params, stats, arrays),
+        lambda params, stats: outcomes(params, stats, arrays),
         lambda progress: statistics(progress, arrays),
     )
 
@@ -259,9 +273,11 @@ def _summarise(
 ) -> str:
     """Measures the last and the best parameters on every split."""
     state = progress.state
-    logits = {
-        "last": training.logits(state.params, state.stats),
-        "best": training.logits(progress.best_params, progress.best_stats),
+    fused = dataset.num_classes > command.fit.fused_above
+    predict: Callable[..., Any] = training.outcomes if fused else training.logits
+    found = {
+        "last": predict(state.params, state.stats),
+        "best": predict(progress.best_params, progress.best_stats),
     }
     counts = np.bincount(dataset.train.label, minlength=dataset.num_classes)
     shots = None
@@ -276,7 +292,8 @@ def _summarise(
         name: split.label
         for name, split in {"train": dataset.train, **splits(dataset)}.items()
     }
-    results = summary.measure(logits, labels, shots)
+    measure = summary.measure_outcomes if fused else summary.measure
+    results = measure(found, labels, shots)
     folder.write_json(
         "classes.json",
         {
@@ -284,7 +301,7 @@ def _summarise(
             "train_counts": counts.tolist(),
             "many": command.many if shots else None,
             "few": command.few if shots else None,
-            "splits": summary.measure_classes(logits, labels),
+            "splits": summary.measure_classes(found, labels, dataset.num_classes),
         },
     )
     text = "\n".join([summary.table(results), "", *notes])

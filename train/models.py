@@ -39,10 +39,14 @@ class Model(NamedTuple):
     init: Callable[[Array], tuple[Any, Any]]  # key -> params, stats
     apply: Callable[..., tuple[Outputs, Any]]  # params, stats, images -> outputs, stats
     kernel: Callable[[Any], Array]  # params -> of the head, [features, classes]
+    # params -> of the head, [classes]
+    bias: Callable[[Any], Array | None] = lambda params: None
 
 
 def functional(
-    build: Callable[[nnx.Rngs], nnx.Module], kernel: Callable[[Any], Array]
+    build: Callable[[nnx.Rngs], nnx.Module],
+    kernel: Callable[[Any], Array],
+    bias: Callable[[Any], Array | None] = lambda params: None,
 ) -> Model:
     """Splits a module into functions once; past this point nothing knows about Flax."""
     abstract = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
@@ -58,7 +62,7 @@ def functional(
         _, _, stats = nnx.split(module, nnx.Param, ...)
         return outputs, nnx.as_pure(stats)
 
-    return Model(init, apply, kernel)
+    return Model(init, apply, kernel, bias)
 
 
 def mlp(image_shape: Sequence[int], widths: Sequence[int], classes: int) -> Model:
@@ -66,6 +70,7 @@ def mlp(image_shape: Sequence[int], widths: Sequence[int], classes: int) -> Mode
     return functional(
         lambda rngs: Mlp(features, widths, classes, rngs=rngs),
         lambda params: params["layers"][len(widths)]["kernel"],
+        lambda params: params["layers"][len(widths)]["bias"],
     )
 
 

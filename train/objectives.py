@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 import jaxloss
+from jaxloss import curves
 from train import config
 
 
@@ -37,20 +38,28 @@ def build_objective(loss: config.Loss | OneOf, facts: Facts) -> jaxloss.Objectiv
         case OneOf(losses, which):
             return _one_of([build_objective(each, facts) for each in losses], which)
         case config.CrossEntropy():
-            return jaxloss.stateless(jaxloss.cross_entropy)
+            return _curve(jaxloss.cross_entropy, curves.cross_entropy)
         case config.Focal(gamma):
-            return _curve(jaxloss.focal, gamma=gamma)
+            return _curve(jaxloss.focal, curves.focal, gamma=gamma)
         case config.MeanAbsoluteError():
-            return jaxloss.stateless(jaxloss.mean_absolute_error)
+            return _curve(jaxloss.mean_absolute_error, curves.mean_absolute_error)
         case config.GeneralizedCrossEntropy(q):
-            return _curve(jaxloss.generalized_cross_entropy, q=q)
+            return _curve(
+                jaxloss.generalized_cross_entropy, curves.generalized_cross_entropy, q=q
+            )
         case config.Encouraging(log_end):
-            return _curve(jaxloss.encouraging, log_end=log_end)
+            return _curve(jaxloss.encouraging, curves.encouraging, log_end=log_end)
         case config.LogitAdjusted(tau):
             counts = jnp.bincount(facts.labels, length=facts.num_classes)
             log_prior = jaxloss.class_log_prior(counts)
-            return _curve(
+            adjusted = functools.partial(
                 jaxloss.logit_adjusted_cross_entropy, log_prior=log_prior, tau=tau
+            )
+            margin = jaxloss.adjust_logits(
+                jnp.zeros_like(log_prior), log_prior=log_prior, tau=tau
+            )
+            return jaxloss.stateless(
+                adjusted, curve=curves.cross_entropy, margin=margin
             )
         case config.Gala(lambda1, lambda2, epsilon, decay, variant):
             return jaxloss.gala_objective(
@@ -121,5 +130,9 @@ def _one_of(objectives: list[jaxloss.Objective], which: Array) -> jaxloss.Object
     )
 
 
-def _curve(loss: Any, **options: Any) -> jaxloss.Objective:
-    return jaxloss.stateless(lambda logits, labels: loss(logits, labels, **options))
+def _curve(loss: Any, curve: Any, **options: Any) -> jaxloss.Objective:
+    """A loss of logits and labels that is a curve of the log-odds."""
+    return jaxloss.stateless(
+        lambda logits, labels: loss(logits, labels, **options),
+        curve=lambda u: curve(u, **options),
+    )

@@ -12,6 +12,7 @@ import optax
 from jax import Array
 
 from jaxloss import Objective, Probe, combine_probes, value_grad_and_signals
+from train import head
 from train.models import Model
 
 
@@ -39,6 +40,7 @@ class Trainer(NamedTuple):
     optimizer: optax.GradientTransformation
     objective: Objective
     probe: Probe = combine_probes()
+    fused: bool = False  # whether the logits stay unmade; see `head`
 
 
 def init_state(trainer: Trainer, key: Array) -> TrainState:
@@ -58,7 +60,7 @@ def train_step(
     trainer: Trainer, state: TrainState, batch: Batch
 ) -> tuple[TrainState, dict[str, Array]]:
     """One step of gradient descent on the mean loss of the batch."""
-    model, optimizer, objective, probe = trainer
+    model, optimizer, objective, probe, fused = trainer
 
     def mean_loss(params, tap):
         outputs, stats = model.apply(params, state.stats, batch.image)
@@ -68,9 +70,12 @@ def train_step(
         losses = objective.loss(state.objective, logits, batch.label, batch.index)
         return jnp.mean(losses), stats
 
-    (loss, stats), grads, signals = value_grad_and_signals(mean_loss, has_aux=True)(
-        state.params
-    )
+    found: Any
+    if fused:
+        found = head.value_grad_and_signals(model, objective, state, batch)
+    else:
+        found = value_grad_and_signals(mean_loss, has_aux=True)(state.params)
+    (loss, stats), grads, signals = found
     updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
     state = state._replace(
         step=state.step + 1,

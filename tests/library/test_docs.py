@@ -41,7 +41,6 @@ NO_EXAMPLE = {
 }
 NO_ARGS = {
     "jaxloss.by_confidence": "none",
-    "jaxloss.stateless": "one argument, named in the one line",
     "jaxloss.curves.cross_entropy": "u alone, see the module",
     "jaxloss.curves.mean_absolute_error": "u alone, see the module",
     "jaxloss.metrics.accuracy": "the arguments of all metrics, see the module",

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 
 from jaxloss import metrics
+from train.head import Outcome
 from train.report import figures
 from train.report.text import aligned
 
@@ -60,40 +61,105 @@ def _measure(z: Array, y: Array, shots: Shots | None) -> dict[str, Array]:
     return {**values, **groups._asdict()}
 
 
+def measure_outcomes(
+    outcomes: Mapping[str, Mapping[str, Outcome]],
+    labels: Mapping[str, np.ndarray],
+    shots: Shots | None,
+) -> dict[str, dict[str, Metrics]]:
+    """`measure` of predictions whose logits nobody has held."""
+
+    def metrics_of(outcome, y):
+        hit = np.asarray(outcome.predicted) == y
+        counts = np.bincount(y)
+        with np.errstate(invalid="ignore"):
+            recall = np.bincount(y, hit, minlength=len(counts)) / counts
+        bins = _calibration(np.asarray(outcome.confidence), hit)
+        gaps = [
+            n * abs(a - c)
+            for a, c, n in zip(*(bins[key] for key in _CALIBRATION), strict=True)
+            if n
+        ]
+        values = {
+            "accuracy": np.mean(hit),
+            "balanced_error": 1 - np.nanmean(recall),
+            "negative_log_likelihood": -np.mean(outcome.log_likelihood),
+            "expected_calibration_error": sum(gaps) / len(y),
+        }
+        if shots is not None:
+            train_counts, many, few = shots
+            recall = np.pad(
+                recall, (0, len(train_counts) - len(recall)), constant_values=np.nan
+            )
+            groups = metrics.shot_accuracy(
+                jnp.asarray(recall), jnp.asarray(train_counts), many=many, few=few
+            )
+            values |= groups._asdict()
+        return {name: float(values[name]) for name in _HEADERS if name in values}
+
+    return {
+        split: {when: metrics_of(found[split], y) for when, found in outcomes.items()}
+        for split, y in labels.items()
+    }
+
+
 def measure_classes(
-    logits: Mapping[str, Mapping[str, Array]], labels: Mapping[str, np.ndarray]
+    found: Mapping[str, Mapping[str, Array | Outcome]],
+    labels: Mapping[str, np.ndarray],
+    num_classes: int,
 ) -> dict[str, dict[str, Any]]:
     """{split: {when: recall of each class and bins of confidence}}, ready for JSON."""
     return {
         split: {
-            when: _measure_classes(np.asarray(z[split]), y)
-            for when, z in logits.items()
+            when: _measure_classes(predictions[split], y, num_classes)
+            for when, predictions in found.items()
         }
         for split, y in labels.items()
     }
 
 
-def _measure_classes(z: np.ndarray, y: np.ndarray, bins: int = 15) -> dict[str, Any]:
-    """The bins are those of `metrics.expected_calibration_error`."""
-    confidence = np.max(scipy.special.softmax(z, axis=1), axis=1)
-    hit = np.argmax(z, axis=1) == y
-    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    counts = np.bincount(y, minlength=z.shape[1])
-    filled = np.bincount(bin_of, minlength=bins)
-
-    def mean(where, values, number):
-        total = np.bincount(where, values, minlength=len(number))
-        return [float(t / n) if n else None for t, n in zip(total, number, strict=True)]
-
+def _measure_classes(
+    found: Array | Outcome, y: np.ndarray, num_classes: int
+) -> dict[str, Any]:
+    if isinstance(found, Outcome):
+        predicted, confidence = (
+            np.asarray(found.predicted),
+            np.asarray(found.confidence),
+        )
+    else:
+        z = np.asarray(found)
+        predicted = np.argmax(z, axis=1)
+        confidence = np.max(scipy.special.softmax(z, axis=1), axis=1)
+    hit = predicted == y
+    counts = np.bincount(y, minlength=num_classes)
     return {
-        "class_accuracy": mean(y, hit, counts),
+        "class_accuracy": _means(y, hit, counts),
         "class_counts": counts.tolist(),
-        "calibration": {
-            "confidence": mean(bin_of, confidence, filled),
-            "accuracy": mean(bin_of, hit, filled),
-            "count": filled.tolist(),
-        },
+        "calibration": _calibration(confidence, hit),
     }
+
+
+_CALIBRATION = ("accuracy", "confidence", "count")
+
+
+def _calibration(
+    confidence: np.ndarray, hit: np.ndarray, bins: int = 15
+) -> dict[str, Any]:
+    """The bins are those of `metrics.expected_calibration_error`."""
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    filled = np.bincount(bin_of, minlength=bins)
+    return {
+        "confidence": _means(bin_of, confidence, filled),
+        "accuracy": _means(bin_of, hit, filled),
+        "count": filled.tolist(),
+    }
+
+
+def _means(
+    where: np.ndarray, values: np.ndarray, number: np.ndarray
+) -> list[float | None]:
+    """Of the values in each place; None where there are none."""
+    total = np.bincount(where, values, minlength=len(number))
+    return [float(t / n) if n else None for t, n in zip(total, number, strict=True)]
 
 
 _HEADERS = {
