@@ -212,8 +212,8 @@ def test_arrays_are_what_was_drawn(source):
     )
     splits = {"train": data.train, "test_reversed": data.tests["reversed"]}
     for name, split in splits.items():
+        inputs = split.inputs
         for i, example in enumerate(builder.generate(name, "1.0.0")):
-            inputs = split.inputs
             words = [data.vocabulary[t] for t in inputs.question[i] if t]
             assert words == example.scene.question.strip("?.").split()
             assert TYPES[inputs.question_type[i]] == example.question_type

@@ -8,6 +8,8 @@ import pytest
 
 from tests.train.test_vqa_v2 import ASKED, COUNTS, features, write
 from train import cli
+from train.commands import Vqa
+from train.debias import stream
 
 SMALL = "--batch-size 4 --hidden 8 --embedding 4 --minimum-answers 3 --epochs 3"
 
@@ -40,7 +42,9 @@ def test_from_files_to_a_table(words, tmp_path, method, capsys):
     assert cli.main([*words, "--method", method, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert f"{len(ASKED)} questions to train on" in printed
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").open()]
+    lines = [
+        json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()
+    ]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert lines[-1]["loss/base"] < lines[0]["loss/base"]
     assert all(0 <= line["test"] <= 1 for line in lines)
@@ -73,9 +77,8 @@ def test_refused(words, tmp_path, change, message, capsys):
 
 
 def test_the_accuracy_is_the_mean_score_of_the_predicted_answers(words):
-    from train.debias import stream
-
     command = cli.parse(words)
+    assert isinstance(command, Vqa)
     train, test = stream.read(command)
     training = stream.make(command, stream.check(command), train)
     state = stream.init_state(training.ensemble, jax.random.key(0))

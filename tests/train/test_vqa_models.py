@@ -126,7 +126,7 @@ def test_the_encoder_by_hand():
         reset = 1 / (1 + math.exp(-(x[0] + u[0])))
         keep = 1 / (1 + math.exp(-(x[1] + u[1])))
         h = (1 - keep) * math.tanh(x[2] + reset * u[2]) + keep * h
-    state, _ = model.apply(params, stats, np.array([[3, 2, 0, 0]]))
+    state: Any = model.apply(params, stats, np.array([[3, 2, 0, 0]]))[0]
     np.testing.assert_allclose(state, [[h]], rtol=1e-5)
 
 

@@ -12,7 +12,7 @@ DIGITS = tuple("0123456789")
 ANSWERS = (*DIGITS, *COLOURS, *SHAPES, "no", "yes")
 
 # How many times more often the first answer of a type is right than the last, in train.
-IMBALANCE = 5.0
+IMBALANCE = 10.0
 
 
 class QuestionType(NamedTuple):
