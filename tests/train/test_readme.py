@@ -65,6 +65,19 @@ def test_the_probe_counts_what_the_step_saw():
     assert found["sure"].examples.tolist() == [4, 0]
 
 
+def test_the_greedy_models_get_their_gradients():
+    scope: dict[str, Any] = {"jax": jax, "jnp": jnp, "jaxloss": jaxloss}
+    labels, x = jnp.array([0, 0, 1, 2]), jnp.arange(32.0).reshape(4, 8) / 32
+    scope |= {"labels": labels, "x": x}
+    exec(EXAMPLES[4], scope)
+    # At logits of 0 the shortcut's residual is (1 - b_y) (1/3 - [k = y]); the base
+    # model's has the weights of a statistic and a uniform shortcut: the same ones.
+    weight = 1 - jnp.array([0.7, 0.7, 0.2, 0.1])
+    residual = weight[:, None] * (1 / 3 - jax.nn.one_hot(labels, 3)) / 4
+    for grad, seen in zip(scope["grads"], (x[:, :2], x), strict=True):
+        assert jnp.allclose(grad, seen.T @ residual, atol=1e-6)
+
+
 def test_the_loops_of_others_see_their_gradients(capsys):
     scope: dict[str, Any] = {}
     for example in examples("docs/your_loop.md"):

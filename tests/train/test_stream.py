@@ -36,7 +36,7 @@ def words(tmp_path_factory):
     ]
 
 
-@pytest.mark.parametrize("method", ["base", "dq-iter", "dq-tog", "rubi"])
+@pytest.mark.parametrize("method", ["base", "dq-iter"])
 def test_from_files_to_a_table(words, tmp_path, method, capsys):
     out = tmp_path / "run"
     assert cli.main([*words, "--method", method, "--out", str(out)]) == 0
@@ -56,7 +56,9 @@ def test_from_files_to_a_table(words, tmp_path, method, capsys):
 def test_the_seed_decides_everything(words, tmp_path):
     lines = []
     for name in ("one", "two"):
-        assert cli.main([*words, "--method", "q", "--out", str(tmp_path / name)]) == 0
+        assert (
+            cli.main([*words, "--method", "base", "--out", str(tmp_path / name)]) == 0
+        )
         lines.append((tmp_path / name / "metrics.jsonl").read_bytes())
     assert lines[0] == lines[1]
 
