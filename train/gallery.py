@@ -17,6 +17,7 @@ import numpy as np
 
 import jaxloss
 from train.commands import Gallery
+from train.debias.figures import push_figure
 from train.report.gallery import (
     Line,
     Panel,
@@ -329,6 +330,7 @@ def main(options: Gallery) -> None:
     for panel in panels:
         figure = loss_figure(panel, reference)
         write_figure(figure, options.out / f"{panel.name}.svg")
+    write_figure(push_figure(), options.out / "greedy_push.svg")
     (options.out / "README.md").write_text(page(families))
     print(f"{len(panels)} losses: {options.out / 'gallery.svg'}")
 

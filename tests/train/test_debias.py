@@ -10,6 +10,7 @@ import pytest
 
 import jaxloss
 from train.debias import fit as fitting
+from train.debias.figures import push
 from train.debias.fit import Fit, Networks, Problem, make_ensemble, phases_of, programs
 from train.debias.methods import METHODS, Hyper, Method
 from train.debias.models import colour_net, gated, masking
@@ -377,3 +378,21 @@ def test_an_ensemble_can_be_put_together_by_hand():
     np.testing.assert_allclose(numbers["loss/base"], jnp.mean(expected), rtol=1e-5)
     part = jnp.mean(BATCH.conflicting * expected)
     np.testing.assert_allclose(numbers["loss_of_conflicting"], part, rtol=1e-5)
+
+
+def test_the_figure_for_the_question_of_the_users():
+    """Ten classes at logits of 0: softmax 1/10, sigmoid 1/2."""
+    b = np.array([0.1, 0.5, 0.9])
+    found = push(b)
+    expected = {
+        "cross-entropy": (0.9 + 0 * b, -0.1 + 0 * b),
+        "GGD, w = 0.5": (0.9 * (1 - 0.5 * b), -0.1 * (1 - 0.5 * b)),
+        "GGD, w = 0.9": (0.9 * (1 - 0.9 * b), -0.1 * (1 - 0.9 * b)),
+        "GGE, softmax = GGD, w = 1": (0.9 * (1 - b), -0.1 * (1 - b)),
+        "GGE, BCE exact": (1 - b - 0.5, -0.5 + 0 * b),
+        "GGE, BCE relaxed": (2 / (1 + (b / (1 - b)) ** 2) - 0.5, -0.5 + 0 * b),
+    }
+    assert found.keys() == expected.keys()
+    for name, (label, others) in expected.items():
+        np.testing.assert_allclose(found[name][0], label, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(found[name][1], others, atol=1e-5, err_msg=name)
