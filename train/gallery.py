@@ -316,6 +316,17 @@ TABLE: Mapping[str, tuple[Entry, ...]] = {
     ),
 }
 
+BIASED = """
+## What happens to an example that the bias model knows?
+
+![minus the gradient against the confidence of the bias model](greedy_push.svg)
+
+The base model knows nothing yet: ten classes, all logits 0. Under cross-entropy (GGE with
+a softmax, GGD) the example fades out as the bias model gets surer. Under BCE a
+pseudo-label of 0 is a target like any other: it pushes every logit down, the right one
+included.
+"""
+
 
 def main(options: Gallery) -> None:
     families = {
@@ -331,7 +342,7 @@ def main(options: Gallery) -> None:
         figure = loss_figure(panel, reference)
         write_figure(figure, options.out / f"{panel.name}.svg")
     write_figure(push_figure(), options.out / "greedy_push.svg")
-    (options.out / "README.md").write_text(page(families))
+    (options.out / "README.md").write_text(page(families) + BIASED)
     print(f"{len(panels)} losses: {options.out / 'gallery.svg'}")
 
 
