@@ -48,6 +48,12 @@ def greedy_ensemble(
     losses trains all models together, each on its own; and a model that is trained by
     itself, with the others as constants, gets the same gradient.
 
+    How far it goes: where the bias model knows $p(y \mid \text{cue})$ and a base model
+    can see the cue as well, cross-entropy ends at $p_y \propto b_y\, p(x \mid y)$, the
+    softmax and weighted forms at $p_y \propto b_y (1 - w\, b_y)\, p(x \mid y)$,
+    `bias_product` at $p_y \propto p(x \mid y)$. A cue that is right in 95 of 100 cases,
+    of ten classes, is believed 171, 8.6 and 1 times more than any other class.
+
     Args:
         logits: of each model, the base model last. A statistic takes part by its
             log-odds (exact, relaxed) or log-probabilities (softmax, weighted), which

@@ -321,8 +321,8 @@ BIASED = """
 
 ![minus the gradient against the confidence of the bias model](greedy_push.svg)
 
-The base model knows nothing yet: ten classes, all logits 0. Under cross-entropy (GGE with
-a softmax, GGD) the example fades out as the bias model gets surer. Under BCE a
+The base model knows nothing yet: ten classes, all logits 0. Under cross-entropy (GGE
+with a softmax, GGD) the example fades out as the bias model gets surer. Under BCE a
 pseudo-label of 0 is a target like any other: it pushes every logit down, the right one
 included.
 """

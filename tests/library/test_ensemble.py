@@ -95,6 +95,45 @@ def test_hard_labels_make_it_a_weight():
         np.testing.assert_allclose(ggd[1], (1 - w * b) * ce, rtol=1e-12)
 
 
+def test_what_is_left_of_the_cue_in_the_population():
+    """The gradient vanishes where the docstring says that training ends."""
+    classes, share = 10, 0.95
+    cue = jnp.where(jnp.eye(classes) == 1, share, (1 - share) / (classes - 1))  # [c, y]
+    picture = jax.nn.softmax(draw(4, classes), axis=0)  # p(x | y), [x, y]
+    joint = cue[:, None] * picture[None] / classes  # [c, x, y]
+    targets = jnp.eye(classes)[None, None]  # every label of every (c, x)
+    shape = (classes, 4, classes, classes)
+
+    def risk(z, loss):
+        losses = loss(
+            jnp.broadcast_to(jnp.log(cue)[:, None, None], shape),
+            jnp.broadcast_to(z[:, :, None], shape),
+            jnp.broadcast_to(targets, shape),
+        )
+        return jnp.sum(joint * losses)
+
+    def greedy(weight):
+        return lambda b, z, t: jaxloss.greedy_ensemble(
+            [b, z], t, form="weighted", weight=weight
+        )[1]
+
+    def product(b, z, t):
+        return jaxloss.bias_product(z, t, bias_logits=b, form="softmax")
+
+    for loss, prior in (
+        (greedy(0.0), cue),
+        (greedy(1.0), cue * (1 - cue)),
+        (greedy(0.7), cue * (1 - 0.7 * cue)),
+        (product, jnp.ones_like(cue)),
+    ):
+        optimum = jnp.log(prior)[:, None] + jnp.log(picture)[None]
+        np.testing.assert_allclose(jax.grad(risk)(optimum, loss), 0, atol=1e-15)
+        off = optimum.at[..., 0].add(1)
+        assert np.abs(jax.grad(risk)(off, loss)).max() > 1e-4
+    believed = cue[0, 0] / cue[0, 1], (cue * (1 - cue))[0, 0] / (cue * (1 - cue))[0, 1]
+    np.testing.assert_allclose(believed, (171, 8.6), rtol=0.01)
+
+
 def test_soft_targets_tell_gge_from_ggd():
     """clip(t - b) against t (1 - b): the answer of score .3 that the bias gives .4."""
     bias, z = jnp.log(jnp.array([0.4, 0.6])), jnp.zeros(2)
