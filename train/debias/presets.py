@@ -146,6 +146,7 @@ def _images(
             f"the preset {command.preset} is about a coloured background, not about "
             f"{config.name_of(corruption)}"
         )
+    corruption = dataclasses.replace(corruption, palette=palette)  # the preset's
     source = source if command.source == plain.source else command.source
     source = dataclasses.replace(source, data_dir=command.data_dir)
     images = Images(source, corruption)
