@@ -9,9 +9,11 @@ import optax
 import pytest
 
 import jaxloss
+from train.debias import ensemble as parts
 from train.debias import fit as fitting
+from train.debias.ensemble import Networks, make_ensemble, phases_of, programs
 from train.debias.figures import push
-from train.debias.fit import Fit, Networks, Problem, make_ensemble, phases_of, programs
+from train.debias.fit import Fit, Problem
 from train.debias.methods import METHODS, Hyper, Method
 from train.debias.models import colour_net, gated, masking
 from train.debias.rules import Batch, Facts, build_rule
@@ -53,7 +55,7 @@ def ensemble_of(method, **changes):
         DEFAULTS,
         NETWORKS,
         FACTS,
-        lambda: fitting.cue_statistic(train, NETWORKS, 1.0),
+        lambda: parts.cue_statistic(train, NETWORKS, 1.0),
         {"base": optax.adam(1e-3), "bias": optax.sgd(0.1, momentum=0.9)},
     )
     return made._replace(**changes)
@@ -183,15 +185,15 @@ def test_a_step_of_one_model_leaves_the_others_alone():
 
 def test_the_statistic_counts_targets_by_cue():
     train = jax.tree.map(jnp.asarray, BATCH)
-    found = fitting.cue_statistic(train, NETWORKS, smoothing=1.0)
+    found = parts.cue_statistic(train, NETWORKS, smoothing=1.0)
     counts = np.zeros((CLASSES, CLASSES))
     np.add.at(counts, (CUE, LABEL), 1)
     expected = (counts + 1 / 3) / (counts.sum(1, keepdims=True) + 1)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    log_odds = fitting.as_scores(found, "sigmoid")
+    log_odds = parts.as_scores(found, "sigmoid")
     np.testing.assert_allclose(jax.nn.sigmoid(log_odds), expected, rtol=1e-5)
     np.testing.assert_allclose(
-        jnp.exp(fitting.as_scores(found, "softmax")), expected, rtol=1e-5
+        jnp.exp(parts.as_scores(found, "softmax")), expected, rtol=1e-5
     )
 
 

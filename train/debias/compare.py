@@ -8,7 +8,7 @@ from typing import Any
 
 from train.commands import Compare
 from train.debias import figures, table
-from train.debias.fit import programs
+from train.debias.ensemble import programs
 from train.debias.methods import METHODS, Method
 from train.debias.presets import CEILING, Preset, preset_of
 from train.debias.sweep import score, sweep

@@ -1,8 +1,8 @@
 """One training of a method from data to predictions, pure, so it can be mapped."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,18 @@ import optax
 from jax import Array
 
 from train import config
-from train.debias.methods import Hyper, Method, Mode
-from train.debias.models import gated, masking
-from train.debias.rules import Batch, Facts, Link, build_rule, link_of, one_of
-from train.debias.step import Ensemble, Member, State, init_state, train_epoch
+from train.debias.ensemble import (
+    Networks,
+    cue_statistic,
+    facts_of,
+    largest,
+    make_ensemble,
+    phases_of,
+)
+from train.debias.methods import Hyper, Method
+from train.debias.rules import Batch
+from train.debias.step import Ensemble, State, init_state, train_epoch
 from train.fit import make_optimizer, make_schedule
-from train.models import Model
 from train.step import predict
 
 
@@ -25,19 +31,6 @@ class Problem(NamedTuple):
     train: Batch
     validation: Batch  # distributed as train
     tests: dict[str, Batch]
-
-
-@dataclasses.dataclass(frozen=True)
-class Networks:
-    """What the methods of a task are made of."""
-
-    base: Model
-    shortcut: Model  # sees the shortcut and nothing else
-    base_features: int  # width of what the classifier head of the base model sees
-    num_classes: int
-    num_cues: int
-    link: Link  # of the task's loss
-    form: Literal["exact", "relaxed", "softmax"]  # of its pseudo-labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,32 +81,6 @@ def evaluated(problem: Any) -> Mapping[str, Any]:
     return {"validation": problem.validation, **problem.tests}
 
 
-def programs(methods: Mapping[str, Method]) -> list[dict[str, Method]]:
-    """Methods that can be trained by one program, together; most of the time of a small
-    training is compilation."""
-    found: dict[tuple, dict[str, Method]] = {}
-    for name, method in methods.items():
-        if method.bias:
-            found.setdefault(_signature(method), {})[name] = method
-    for name, method in methods.items():
-        if not method.bias:  # what a bias model of others does is no matter to it
-            like = dataclasses.replace(method, bias=("shortcut",))
-            place = _signature(like)
-            place = place if place in found else _signature(method)
-            found.setdefault(place, {})[name] = method
-    return list(found.values())
-
-
-def _signature(method: Method) -> tuple:
-    kind = method.rule if method.rule in ("learned-mixin", "rubi") else ""
-    link = method.form if "statistic" in method.bias else None  # its scores differ
-    return method.mode, method.bias, method.base, method.released, kind, link
-
-
-def _largest(methods: Sequence[Method]) -> Method:
-    return max(methods, key=lambda method: len(method.bias))
-
-
 def fit(
     methods: Sequence[Method],
     which: Array | int,
@@ -138,7 +105,7 @@ def fit(
     train = jax.tree.map(jnp.asarray, problem.train)
     size = min(options.batch_size, len(train.label))
     steps = options.epochs * (len(train.label) // size)
-    method = _largest(methods)
+    method = largest(methods)
     ensemble = make_ensemble(
         methods,
         which,
@@ -181,70 +148,6 @@ def fit(
     return Trained(history, logits_of(*last), logits_of(*best[2]), best[1], *last)
 
 
-def phases_of(mode: Mode, members: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    if mode == "iterative":
-        return tuple((name,) for name in members)
-    return (tuple(members),)
-
-
-def facts_of(networks: Networks, label: Array, cue: Array, steps: int) -> Facts:
-    """Of labels and cues [n] of the training set."""
-    return Facts(
-        link=networks.link,
-        form=networks.form,
-        label=label,
-        cell=cue * networks.num_classes + label,
-        num_classes=networks.num_classes,
-        num_cells=networks.num_cues * networks.num_classes,
-        total_steps=steps,
-    )
-
-
-def make_ensemble(
-    methods: Sequence[Method],
-    which: Array | int,
-    hyper: Hyper,
-    networks: Networks,
-    facts: Facts,
-    frequencies: Callable[[], Array],
-    optimizers: Mapping[str, optax.GradientTransformation],
-) -> Ensemble:
-    """Of methods that `programs` puts together.
-
-    Args:
-        methods, which: as in `fit`.
-        hyper: what the methods leave open.
-        networks: what they are made of.
-        facts: about the training set.
-        frequencies: of the answers by cue [cues, classes], for a statistic.
-        optimizers: "base", and "bias" of every bias model.
-    """
-    method = _largest(methods)
-    rules = [build_rule(each, hyper, facts) for each in methods]
-    if len(rules) == 1:
-        rule = rules[0]
-    else:
-        rule = one_of(rules, jnp.asarray(which), [*method.bias, "base"])
-    statistic = None
-    if "statistic" in method.bias:
-        statistic = as_scores(frequencies(), link_of(method, networks.link))
-    names = [*(name for name in method.bias if name != "statistic"), "base"]
-    members = {
-        name: Member(
-            _model(name, method, networks),
-            optimizers["base" if name == "base" else "bias"],
-        )
-        for name in names
-    }
-    return Ensemble(
-        members,
-        rule,
-        statistic,
-        all_move=method.leak or method.accumulate,
-        accumulate=method.accumulate,
-    )
-
-
 def _optimizers(
     method: Method, options: Fit, steps: int, learning_rate: Array | None
 ) -> dict[str, optax.GradientTransformation]:
@@ -256,17 +159,6 @@ def _optimizers(
         "base": make_optimizer(options.optimizer, rate),
         "bias": make_optimizer(options.bias_optimizer, bias_rate),
     }
-
-
-def _model(name: str, method: Method, networks: Networks) -> Model:
-    if name == "shortcut":
-        model = networks.shortcut
-        return masking(model, networks.num_classes) if method.rule == "rubi" else model
-    if name == "base" and method.base == "shortcut":
-        return networks.shortcut
-    if name == "base" and method.rule == "learned-mixin":
-        return gated(networks.base, networks.base_features)
-    return networks.base
 
 
 def _fit_bias_models(
@@ -296,22 +188,3 @@ def _fit_bias_models(
         optimizer=base(state.optimizer),
     )
     return ensemble._replace(members=members, constants=constants), state
-
-
-def cue_statistic(train: Batch, networks: Networks, smoothing: float) -> Array:
-    r"""Mean targets by cue, $(\sum_{i: c_i = c} t_i + s \bar t) / (n_c + s)$.
-
-    Never 0 or 1 for a class that occurs and is not all there is; a class that does not
-    occur has probability `tiny`, for its score must be finite.
-    """
-    sums = jax.ops.segment_sum(train.targets, train.cue, networks.num_cues)
-    counts = jnp.bincount(train.cue, length=networks.num_cues)[:, None]
-    overall = jnp.mean(train.targets, axis=0, keepdims=True)
-    return (sums + smoothing * overall) / (counts + smoothing)
-
-
-def as_scores(frequencies: Array, link: Link) -> Array:
-    """Log-odds for sigmoids, log-probabilities for a softmax."""
-    tiny = 1e-6
-    p = jnp.clip(frequencies, tiny, 1 - tiny)
-    return jnp.log(p) - jnp.log1p(-p) if link == "sigmoid" else jnp.log(p)

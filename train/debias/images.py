@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from train import data
-from train.debias.fit import Networks, Problem
+from train.debias.ensemble import Networks
+from train.debias.fit import Problem
 from train.debias.models import colour_net
 from train.debias.rules import Batch
 from train.models import mlp

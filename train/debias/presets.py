@@ -10,7 +10,8 @@ from train import config, data
 from train.commands import Compare, SweptFit
 from train.debias import sweep as scores
 from train.debias.attention import attention_figure
-from train.debias.fit import Fit, Networks, Problem
+from train.debias.ensemble import Networks
+from train.debias.fit import Fit, Problem
 from train.debias.images import Images
 from train.debias.methods import METHODS
 from train.debias.questions import Questions

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from train.data import vqa
-from train.debias.fit import Networks, Problem
+from train.debias.ensemble import Networks
+from train.debias.fit import Problem
 from train.debias.rules import Batch
 from train.vqa_models import question_only, top_down
 

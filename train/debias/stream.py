@@ -21,7 +21,7 @@ from train import interrupt
 from train.commands import Vqa
 from train.data.vqa.boxes import BoxArray, Boxes, BoxFolder, BoxHdf5
 from train.data.vqa_v2 import Questions, Recipe, VqaBatch, read_vqa
-from train.debias.fit import Networks, facts_of, make_ensemble, phases_of
+from train.debias.ensemble import Networks, facts_of, make_ensemble, phases_of
 from train.debias.methods import METHODS, Method
 from train.debias.rules import Batch
 from train.debias.step import Ensemble, State, init_state, train_step

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from train.debias.fit import Fit, Networks, Problem, fit, programs
+from train.debias.ensemble import Networks, programs
+from train.debias.fit import Fit, Problem, fit
 from train.debias.methods import Method
 from train.sweep import Sweep, train_all
 
