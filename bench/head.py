@@ -131,7 +131,8 @@ def _torch_call(way: str, shape: tuple[int, int, int], inputs: tuple) -> tuple:
     functional = torch.nn.functional
     h, w, y = map(torch.from_numpy, inputs)
     y = y.long()
-    h.requires_grad_(), w.requires_grad_()
+    for leaf in (h, w):
+        leaf.requires_grad_()
 
     def call():
         h.grad = w.grad = None
