@@ -61,10 +61,11 @@ def greedy_ensemble(
         targets: soft or hard labels in [0, 1].
         form: of the losses and of the pseudo-labels.
         weight: w in [0, 1] of the weighted form; may be traced.
-        sum_of: "probabilities" adds $\sigma(z_i)$ or $\mathrm{softmax}(z_i)$ instead,
-            as the released code does for some pairs of models: as H in the relaxed
-            form, although that takes logits, in the others as $\sigma(H)$ or $b$,
-            clipped to [0, 1].
+        sum_of: "probabilities" adds $\sigma(z_i)$ or $\mathrm{softmax}(z_i)$ instead:
+            in place of $\sigma(H)$ or $b$, clipped to [0, 1]; in the relaxed form in
+            place of H, as the released code does, although that takes logits. With
+            sigmoids and two bias models choose it: the second fits a residual, its
+            logits are far below 0, and added to the first one's they deny everything.
         leak: let the gradient through the pseudo-labels to the models before, as the
             released code does.
     Returns:

@@ -48,7 +48,8 @@ def programs(methods: Mapping[str, Method]) -> list[dict[str, Method]]:
 def _signature(method: Method) -> tuple:
     kind = method.rule if method.rule in ("learned-mixin", "rubi") else ""
     link = method.form if "statistic" in method.bias else None  # its scores differ
-    return method.mode, method.bias, method.base, method.released, kind, link
+    flow = method.leak, method.accumulate
+    return method.mode, method.bias, method.base, flow, kind, link
 
 
 def largest(methods: Sequence[Method]) -> Method:

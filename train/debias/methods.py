@@ -47,13 +47,10 @@ class Method:
     accumulate: bool = False
     """Released code: do not clear the gradients between the two iterative steps."""
     probabilities: bool = False
-    """Released code: add probabilities where the formula takes logits."""
+    """Add what bias models say as probabilities, not as logits; in the relaxed form, as
+    released, where the formula takes logits."""
     base: Literal["base", "shortcut"] = "base"
     """Which network is the base model; "shortcut" shows what the shortcut is worth."""
-
-    @property
-    def released(self) -> bool:
-        return self.leak or self.accumulate or self.probabilities
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +104,15 @@ _QUESTIONS: dict[str, Method] = {
     "q-softmax": Method("greedy", ("shortcut",), "iterative", form="softmax"),
     "q-tog": Method("greedy", ("shortcut",), "together"),
     "q-first": Method("greedy", ("shortcut",), "first"),
-    "dq-iter": Method("greedy", ("statistic", "shortcut"), "iterative"),
-    "dq-tog": Method("greedy", ("statistic", "shortcut"), "together"),
+    # Q fits what D leaves over: probabilities, to be added to D's. Its logits are far
+    # below 0, and added to D's they would say no to everything.
+    "dq-iter": Method(
+        "greedy", ("statistic", "shortcut"), "iterative", probabilities=True
+    ),
+    "dq-tog": Method(
+        "greedy", ("statistic", "shortcut"), "together", probabilities=True
+    ),
+    "dq-iter-logits": Method("greedy", ("statistic", "shortcut"), "iterative"),
     "q-released": Method(
         "greedy", ("shortcut",), "together", form="relaxed", leak=True
     ),
