@@ -60,7 +60,7 @@ class Methods:
 def panel(sweeps: dict[str, Sweep]) -> Panel:
     # One rate for all: that of the baseline.
     rate = sweeps[ERM].choose(score)
-    rows = tuple(_row(name, swept, rate) for name, swept in sweeps.items())
+    rows = tuple(_row(name, sweeps[name], rate) for name in (*NAMES, CEILING))
     values = {row.name: row.values[UNBIASED] for row in rows}
     problems = sweeps[ERM].datasets
     conflicting = [int(np.sum(problem.train.conflicting)) for problem in problems]
