@@ -118,11 +118,11 @@ def test_nuisances_do_not_tell_the_answer(kind):
 
 
 def test_priors_by_hand():
-    # Four answers, 1 : 5^(-1/3) : 5^(-2/3) : 1/5.
-    weights = np.array([1, 5 ** (-1 / 3), 5 ** (-2 / 3), 0.2])
+    # Four answers, 1 : 10^(-1/3) : 10^(-2/3) : 1/10.
+    weights = np.array([1, 10 ** (-1 / 3), 10 ** (-2 / 3), 0.1])
     np.testing.assert_allclose(prior("what_shape", "same"), weights / weights.sum())
-    np.testing.assert_allclose(prior("is_even", "same"), [5 / 6, 1 / 6])
-    np.testing.assert_allclose(prior("is_even", "reversed"), [1 / 6, 5 / 6])
+    np.testing.assert_allclose(prior("is_even", "same"), [10 / 11, 1 / 11])
+    np.testing.assert_allclose(prior("is_even", "reversed"), [1 / 11, 10 / 11])
     for kind, spec in QUESTION_TYPES.items():
         assert len(spec.wordings) >= 2 and set(spec.answers) <= set(ANSWERS)
         np.testing.assert_allclose(
