@@ -284,7 +284,7 @@ def questions(task: Questions) -> Preset:
             "training",
             "d: statistic of the answers by type of question; q: question-only model",
             "relaxed: of probabilities, as the authors feed it; of log-odds below 0 it "
-            "asks for more than 1, and training diverges (q-released)",
+            "asks for more than 1, and training can diverge",
             "oracle, group-dro: by type and answer",
             "also: reweighted learned-mixin learned-mixin-h rubi lff group-dro "
             "ggd-self q-first q-released",
